@@ -1,0 +1,44 @@
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt
+
+.PHONY: demo test check docs demo-bundle wheel clean
+
+# Set up, then score the sample ECGs that ship with the project into ecgbatch-demo.db.
+demo: .venv/.base
+	.venv/bin/ecgbatch demo
+
+# Set up what the tests need (PostgreSQL too), and run them.
+test: .venv/.test
+	.venv/bin/python -m pytest -q -n auto
+
+# Style, types, layers, spelling.
+check: .venv/.test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/typos
+	.venv/bin/validate-pyproject pyproject.toml
+
+# Pages that are written from the code.
+docs: .venv/.test
+	.venv/bin/python -m tests.support.reasons_page
+
+# Train the demonstration model again and replace the shipped bundle.
+demo-bundle: .venv/.test
+	.venv/bin/ecgbatch-train demo-bundle --config config/train.demo.toml --out ecgbatch/demonstration/bundle
+
+wheel: .venv/.test
+	.venv/bin/python -m build --no-isolation
+
+clean:
+	rm -rf .venv build dist ecgbatch-demo.db ecgbatch-demo.key
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+.venv/.base: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -e .
+	touch $@
+.venv/.test: .venv/.base
+	$(PIP) -e ".[test]"
+	touch $@
