@@ -1,0 +1,234 @@
+"""What each reason code means for whoever has to act: its class and one sentence."""
+
+from dataclasses import dataclass
+
+from ecgbatch.terms import ReasonClass, ReasonCode
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Class of a reason and one sentence that says what to do."""
+
+    reason_class: ReasonClass
+    advice: str
+
+
+_F, _S, _I, _L, _E, _X = (
+    ReasonClass.FORMAT,
+    ReasonClass.SIGNAL,
+    ReasonClass.IDENTITY,
+    ReasonClass.ELIGIBILITY,
+    ReasonClass.ENVIRONMENT,
+    ReasonClass.INTERNAL,
+)
+_C = ReasonCode
+
+REASONS: dict[ReasonCode, Reason] = {
+    _C.FORMAT_UNKNOWN: Reason(
+        _F, "No reader recognises the content; export it as WFDB or GE MUSE XML, or acknowledge it."
+    ),
+    _C.WFDB_FORMAT_RARE: Reason(
+        _F,
+        "Convert the record to WFDB format 16 in one segment (for example with xform or wrsamp).",
+    ),
+    _C.XML_VARIANT_UNSUPPORTED: Reason(
+        _F,
+        "The XML is of a known vendor but of a variant that is not read; export it in another one.",
+    ),
+    _C.INCOMPLETE: Reason(
+        _S,
+        "The file is empty, cut off or lacks a signal file; let the copy finish or export it again.",
+    ),
+    _C.HEADER_INVALID: Reason(
+        _S, "The header breaks the grammar of its format; export the ECG again from its system."
+    ),
+    _C.SIZE_MISMATCH: Reason(
+        _S, "The samples are fewer or more than the header declares; export the ECG again."
+    ),
+    _C.SAMPLE_DATA_DAMAGED: Reason(
+        _S, "The sample data is damaged (its encoding or CRC does not fit); export the ECG again."
+    ),
+    _C.CHECKSUM_MISMATCH: Reason(
+        _S,
+        "The samples do not add up to the header's checksum; header and signal file may not belong together.",
+    ),
+    _C.INITIAL_VALUE_MISMATCH: Reason(
+        _S,
+        "The first sample differs from the header's; header and signal file may not belong together.",
+    ),
+    _C.UNIT_UNKNOWN: Reason(
+        _S, "State the unit (nV, uV, mV or V) in the file; a unit is never guessed."
+    ),
+    _C.GAIN_INVALID: Reason(
+        _S, "State a finite gain above zero for each lead in the file; a gain is never guessed."
+    ),
+    _C.SAMPLING_FREQUENCY_INVALID: Reason(
+        _S, "State a sampling frequency of 50 to 20000 Hz in the file; it is never guessed."
+    ),
+    _C.LEAD_DUPLICATED: Reason(
+        _S, "A lead is named twice; correct the lead names in the exporting system."
+    ),
+    _C.LEAD_LENGTHS_DIFFER: Reason(_S, "The leads are of different lengths; export the ECG again."),
+    _C.SAMPLE_OFFSET_UNSUPPORTED: Reason(
+        _S, "The leads do not start together (a time or sample offset is set); export them aligned."
+    ),
+    _C.XML_INVALID: Reason(_S, "The XML is not well formed; export the ECG again."),
+    _C.XML_ENTITY: Reason(
+        _S,
+        "The XML declares entities or an internal DTD, which no ECG system needs; check where it comes from.",
+    ),
+    _C.XML_LIMIT: Reason(
+        _S, "The XML is deeper or larger than any ECG; check where it comes from."
+    ),
+    _C.TEXT_ENCODING_INVALID: Reason(
+        _S, "The text is in none of the supported encodings; export it as UTF-8."
+    ),
+    _C.READER_CRASHED: Reason(
+        _X, "The reader failed on this file; keep the file and report it with the reader's name."
+    ),
+    _C.RESULT_NOT_FINITE: Reason(
+        _X, "The net gave a number that is not finite; keep the file and run `ecgbatch doctor`."
+    ),
+    _C.LEAD_MISSING: Reason(
+        _S, "All twelve leads (or I, II and V1 to V6) are needed; export the full 12-lead ECG."
+    ),
+    _C.NO_RHYTHM_WAVEFORM: Reason(
+        _S, "The file holds no rhythm strip, only a median beat or none; export the full ECG."
+    ),
+    _C.TOO_SHORT: Reason(_S, "At least 9.8 s are needed; export the full 10 s."),
+    _C.INVALID_SAMPLES: Reason(
+        _S, "Samples are marked as invalid (lead off or sentinel); record the ECG again."
+    ),
+    _C.LEAD_FLAT: Reason(_S, "A lead is flat or disconnected; record the ECG again."),
+    _C.AMPLITUDE_IMPLAUSIBLE: Reason(
+        _S,
+        "Amplitudes beyond 10 mV suggest a wrong gain or unit; correct it in the exporting system.",
+    ),
+    _C.NOT_A_RHYTHM_STRIP: Reason(
+        _S,
+        "The samples are a median beat or a calibration pulse, not a rhythm strip; export the full ECG.",
+    ),
+    _C.LONG_RECORD: Reason(_S, "Longer than 60 s: the first 10 s were used."),
+    _C.CHECKSUM_ABSENT: Reason(
+        _S, "The file carries no checksum or CRC, so damage to its samples cannot be seen."
+    ),
+    _C.ENCODING_REPAIRED: Reason(
+        _S,
+        "The text was not in the declared encoding and was read by the fallback; correct the export.",
+    ),
+    _C.UNIT_SUSPECTED: Reason(
+        _S,
+        "Typical peaks are 5, 200 or 1000 times too large, as after a usual unit error; check gain and unit; nothing was rescaled.",
+    ),
+    _C.LIMB_LEADS_INCONSISTENT: Reason(
+        _S,
+        "The limb leads contradict Einthoven's and Goldberger's equations; check lead order and gains.",
+    ),
+    _C.LEADS_NEARLY_EQUAL: Reason(
+        _S, "Two chest leads are nearly equal; check the electrodes and the export."
+    ),
+    _C.AGE_UNDER_18: Reason(_L, "Outside the intended use: age under 18 at acquisition."),
+    _C.PACED: Reason(_L, "Outside the intended use: the device's statement names a pacemaker."),
+    _C.SAME_BYTES: Reason(_I, "A byte copy of an ECG that already has a result; nothing to do."),
+    _C.SAME_ACQUISITION: Reason(
+        _I, "Another export of the same acquisition is current; nothing to do."
+    ),
+    _C.FILE_CHANGED: Reason(
+        _I, "The file changed before it had a result; its newer content is an item of its own."
+    ),
+    _C.IDENTITY_CONFLICT: Reason(
+        _I,
+        "Two exports of one acquisition name different patients and nothing says which is newer; decide by hand.",
+    ),
+    _C.PATIENT_CORRECTED: Reason(
+        _I,
+        "A later export of the same acquisition names another patient; the later one is current.",
+    ),
+    _C.NEW: Reason(_E, "Not yet stable or not yet reached; it is looked at again in the next run."),
+    _C.GONE: Reason(_E, "The file disappeared before it was read; bring it back if it matters."),
+    _C.SOURCE_UNAVAILABLE: Reason(
+        _E, "The source folder is missing or suddenly empty; check that the share is mounted."
+    ),
+    _C.NOT_REGULAR: Reason(
+        _E, "Not a regular file (a link, pipe, socket or device); put the file itself there."
+    ),
+    _C.FILE_TOO_LARGE: Reason(
+        _E, "Larger than the limit in the settings; no 10-s ECG is that large."
+    ),
+    _C.CHANGED_WHILE_READING: Reason(
+        _E, "The file changed while it was read; it is read again later."
+    ),
+    _C.READ_FAILED: Reason(_E, "The file could not be read; check its permissions and the share."),
+    _C.RETRIES_SPENT: Reason(
+        _X, "Every attempt ended without a result; see the run's log, then retry by hand."
+    ),
+    _C.INTERRUPTED: Reason(
+        _E, "The run was stopped before it reached this ECG; the next run takes it."
+    ),
+    _C.OPERATOR: Reason(_I, "Set by an operator; the audit table says who and why."),
+    _C.SETTINGS_INVALID: Reason(_E, "Correct the named key in the settings file or environment."),
+    _C.DATABASE_MISSING: Reason(_E, "Create the database, then run `ecgbatch migrate`."),
+    _C.DATABASE_UNAVAILABLE: Reason(_E, "Check the database's address, service and permissions."),
+    _C.DATABASE_REVISION: Reason(_E, "Run `ecgbatch migrate` with this version of ecgbatch."),
+    _C.SITE_KEY_MISSING: Reason(
+        _E, "Name the site key file in the settings (site.key_file); 32 random bytes, mode 0600."
+    ),
+    _C.SITE_KEY_PERMISSIONS: Reason(
+        _E, "Make the site key readable by its owner alone: chmod 600."
+    ),
+    _C.BUNDLE_INVALID: Reason(
+        _E, "Copy the bundle again from where it was exported, whole and unedited."
+    ),
+    _C.BUNDLE_DIGEST: Reason(
+        _E,
+        "A file of the bundle differs from SHA256SUMS; copy the bundle again from where it was exported.",
+    ),
+    _C.BUNDLE_MISSING: Reason(
+        _E, "Name the folder of the bundle with --bundle or in the settings."
+    ),
+    _C.BUNDLE_NOT_ACTIVE: Reason(_E, "Activate the bundle first with `ecgbatch bundle activate`."),
+    _C.BUNDLE_NOT_CLINICAL: Reason(
+        _E, "Set allow_demonstration = true, or name a clinical bundle in the settings."
+    ),
+    _C.BUNDLE_PINNED_DIGEST: Reason(
+        _E,
+        "The settings pin another bundle digest than the champion's; activate it or correct the pin.",
+    ),
+    _C.BUNDLE_GOLDEN: Reason(
+        _E,
+        "The golden ECGs are not reproduced on this machine; do not score here and run `ecgbatch doctor`.",
+    ),
+    _C.BUNDLE_PRECISION: Reason(
+        _E, "The bundle has no tolerance for this precision; choose one that it admits."
+    ),
+    _C.CUTS_INVERTED: Reason(
+        _E, "The low cut must lie below the high cut; compute the cuts again."
+    ),
+    _C.CUTS_MISSING: Reason(
+        _E, "A task that is not experimental needs cuts; the bundle serves training, not scoring."
+    ),
+    _C.CHECKPOINT_INVALID: Reason(
+        _E, "The checkpoint does not fit the ECGFounder layout; the message names the tensor."
+    ),
+    _C.USE_BN_CONTRADICTED: Reason(
+        _E, "State use_bn as the checkpoint's batch-norm statistics show it."
+    ),
+    _C.RUN_LOCKED: Reason(_E, "Another run works on this source; wait for its end."),
+    _C.DISK_FULL: Reason(_E, "Free space on the disk of the database."),
+    _C.RECORD_UNKNOWN: Reason(
+        _E,
+        "Give a recording_id or at least 12 hex digits of its file_digest, as `status` shows them.",
+    ),
+    _C.LEDGER_UNBALANCED: Reason(
+        _X, "The ledger does not add up; keep the database as it is and report it."
+    ),
+    _C.NONDETERMINISTIC: Reason(
+        _X, "The same ECG gave another number under the same key; run `ecgbatch doctor`."
+    ),
+    _C.INTERNAL_FAULT: Reason(_X, "A fault of ecgbatch itself; keep the log and report it."),
+}
+
+
+def advice(reason: ReasonCode) -> str:
+    """The sentence that says what to do about `reason`."""
+    return REASONS[reason].advice
