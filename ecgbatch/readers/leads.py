@@ -1,0 +1,98 @@
+"""Leads by name: what a vendor calls them, and the limb leads that follow from two others."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from ecgbatch.errors import InputFault, Refusal
+from ecgbatch.records import Millivolts
+from ecgbatch.terms import LEADS, ReasonCode
+
+_STANDARD = {name.upper(): name for name in LEADS}
+_VENDOR_NAME = re.compile(
+    r"(?:ECG\s+)?(?:LEAD\s+)?(?:(?:MDC|NOM)_ECG_LEAD_)?"
+    r"(?P<name>[A-Z0-9]+)"
+    r"(?:\s*\(EINTHOVEN\)|,\s*AUGMENTED VOLTAGE,\s*(?:RIGHT|LEFT|FOOT))?"
+)
+
+# Each limb lead as a mixture of I and II.
+# Source: Einthoven's law (III = II - I) and Goldberger's augmented leads.
+_MIXTURE = {
+    "I": (1.0, 0.0),
+    "II": (0.0, 1.0),
+    "III": (-1.0, 1.0),
+    "aVR": (-0.5, -0.5),
+    "aVL": (1.0, -0.5),
+    "aVF": (-0.5, 1.0),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StackedLeads:
+    """Signal (n_leads, n_samples) in mV, rows in LEADS order; `derived` were not stored."""
+
+    signal: Millivolts = field(repr=False)
+    names: tuple[str, ...]
+    derived: tuple[str, ...]
+
+
+def standard_name(text: str) -> str | None:
+    """The standard name of a lead as a vendor spells it, else None.
+
+    A negated lead (`-aVR`) and leads beyond the twelve (V7, V3R, vx) have none.
+    """
+    match = _VENDOR_NAME.fullmatch(text.strip().upper())
+    return _STANDARD.get(match["name"]) if match else None
+
+
+def stack_leads(leads: Iterable[tuple[str, Millivolts]]) -> StackedLeads:
+    """Put stored leads into LEADS order and derive the limb leads that are not stored.
+
+    Args:
+        leads: standard name and (n_samples,) in mV, in any order.
+
+    A missing chest lead stays missing: whether that refuses is not decided here.
+
+    Raises:
+        InputFault: a lead stands there twice, or the lengths differ.
+        Refusal: `lead_missing`, if there is no standard lead at all.
+    """
+    stored = _by_name(leads)
+    if not stored:
+        raise Refusal(ReasonCode.LEAD_MISSING)
+    if len({signal.size for signal in stored.values()}) > 1:
+        raise InputFault(ReasonCode.LEAD_LENGTHS_DIFFER)
+    derived = _derive_limb_leads(stored)
+    every = stored | derived
+    names = tuple(name for name in LEADS if name in every)
+    return StackedLeads(
+        signal=np.stack([every[name] for name in names]),
+        names=names,
+        derived=tuple(name for name in names if name in derived),
+    )
+
+
+def _by_name(leads: Iterable[tuple[str, Millivolts]]) -> dict[str, Millivolts]:
+    stored: dict[str, Millivolts] = {}
+    for name, signal in leads:
+        if name in stored:
+            raise InputFault(ReasonCode.LEAD_DUPLICATED, name)
+        stored[name] = signal
+    return stored
+
+
+def _derive_limb_leads(stored: dict[str, Millivolts]) -> dict[str, Millivolts]:
+    pair = next(combinations([name for name in _MIXTURE if name in stored], 2), None)
+    if pair is None:
+        return {}
+    missing = [name for name in _MIXTURE if name not in stored]
+    return {name: _mix(name, pair, stored) for name in missing}
+
+
+def _mix(name: str, pair: tuple[str, str], stored: dict[str, Millivolts]) -> Millivolts:
+    basis = np.array([_MIXTURE[pair[0]], _MIXTURE[pair[1]]])
+    first, second = np.linalg.solve(basis.T, np.array(_MIXTURE[name]))
+    return np.asarray(first * stored[pair[0]] + second * stored[pair[1]], dtype=np.float64)

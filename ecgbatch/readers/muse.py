@@ -1,0 +1,193 @@
+"""GE MUSE RestingECG XML: the rhythm strip, never the median beat."""
+
+import base64
+import binascii
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgbatch.errors import InputFault, Refusal
+from ecgbatch.readers.digests import signal_digest
+from ecgbatch.readers.leads import stack_leads, standard_name
+from ecgbatch.readers.muse_identity import read_identity
+from ecgbatch.readers.scaling import (
+    StoredLead,
+    checked_gain,
+    checked_sampling_frequency,
+    mv_per_unit,
+    plain_number,
+    without_invalid,
+)
+from ecgbatch.readers.statements import statement_normal
+from ecgbatch.readers.xml import Document, Node, parse_xml, root_name
+from ecgbatch.records import Finding, Recording, RecordingBytes
+from ecgbatch.terms import ReasonCode
+
+NAME = "muse"
+VERSION = "1"
+
+_ROOT = "RestingECG"
+_UNITS = {"MICROVOLTS": "uV", "MILLIVOLTS": "mV"}
+_INVALID_COUNT = -32768
+_BYTES_PER_SAMPLE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Lead:
+    """One LeadData: `stored` is None for a lead beyond the twelve."""
+
+    stored: StoredLead | None
+    has_crc: bool
+
+
+def recognises(head: bytes) -> bool:
+    """Whether the root element is a RestingECG, in any namespace and encoding."""
+    return root_name(head) == _ROOT
+
+
+def read(source: RecordingBytes) -> Recording:
+    """Decode the rhythm strip with the most usable leads, then the most samples.
+
+    Raises:
+        Incomplete: the document ends before its root closes.
+        InputFault: not well formed, damaged samples, unknown unit, gain or sampling frequency.
+        Refusal: `no_rhythm_waveform`, or none of the twelve leads in it.
+    """
+    document = parse_xml(source.first)
+    waveform = _rhythm(document.root)
+    leads = tuple(_read_lead(node) for node in waveform.children("LeadData"))
+    stored = tuple(lead.stored for lead in leads if lead.stored)
+    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
+    frequency = _sampling_frequency(waveform)
+    statements = _statements(document.root)
+    return Recording(
+        signal=stacked.signal,
+        lead_names=stacked.names,
+        sampling_frequency=frequency,
+        signal_digest=signal_digest(stored, frequency),
+        format="muse",
+        reader=NAME,
+        reader_version=VERSION,
+        derived_leads=stacked.derived,
+        identity=read_identity(document.root),
+        statements=statements,
+        statement_normal=statement_normal(statements),
+        findings=_findings(document, leads),
+    )
+
+
+def _findings(document: Document, leads: tuple[_Lead, ...]) -> tuple[Finding, ...]:
+    repaired = Finding(check="encoding", reason=ReasonCode.ENCODING_REPAIRED)
+    unprotected = Finding(check="checksum", reason=ReasonCode.CHECKSUM_ABSENT)
+    return (
+        *((repaired,) if document.is_repaired else ()),
+        *(() if all(lead.has_crc for lead in leads) else (unprotected,)),
+    )
+
+
+def _rhythm(root: Node) -> Node:
+    strips = [
+        node
+        for node in root.children("Waveform")
+        if node.text_at("WaveformType").casefold() == "rhythm" and any(node.children("LeadData"))
+    ]
+    if not strips:
+        raise Refusal(ReasonCode.NO_RHYTHM_WAVEFORM)
+    strip = max(strips, key=_usable)
+    if strip.text_at("SampleType") not in {"", "CONTINUOUS_SAMPLES"}:
+        raise InputFault(ReasonCode.XML_VARIANT_UNSUPPORTED, "SampleType")
+    return strip
+
+
+def _usable(waveform: Node) -> tuple[int, float]:
+    leads = tuple(waveform.children("LeadData"))
+    names = {standard_name(node.text_at("LeadID")) for node in leads} - {None}
+    lengths = (plain_number(node.text_at("LeadSampleCountTotal")) or 0.0 for node in leads)
+    return len(names), max(lengths)
+
+
+def _sampling_frequency(waveform: Node) -> float:
+    base = plain_number(waveform.text_at("SampleBase"))
+    exponent = plain_number(waveform.text_at("SampleExponent") or "0")
+    # Six powers of ten either way lead from any base out of the legal range.
+    if base is None or exponent is None or not float(exponent).is_integer() or abs(exponent) > 6:
+        raise InputFault(ReasonCode.SAMPLING_FREQUENCY_INVALID)
+    return checked_sampling_frequency(base * 10.0 ** int(exponent))
+
+
+def _read_lead(node: Node) -> _Lead:
+    name = standard_name(node.text_at("LeadID"))
+    _refuse_offsets(node)
+    content = _samples(node)
+    has_crc = _check_crc(node, content)
+    if name is None:
+        return _Lead(None, has_crc)
+    mv_per_count = _mv_per_count(node)
+    stored = np.frombuffer(content, dtype="<i2").astype(np.int64)
+    counts = stored - _whole_number(node, "FirstSampleBaseline")
+    millivolts = without_invalid(counts.astype(np.float64) * mv_per_count, stored == _INVALID_COUNT)
+    return _Lead(StoredLead(name, counts, mv_per_count, millivolts), has_crc)
+
+
+def _mv_per_count(node: Node) -> float:
+    unit = mv_per_unit(_UNITS.get(node.text_at("LeadAmplitudeUnits").upper(), "?"))
+    units_per_bit = plain_number(node.text_at("LeadAmplitudeUnitsPerBit"))
+    if units_per_bit is None:
+        raise InputFault(ReasonCode.GAIN_INVALID)
+    return checked_gain(units_per_bit * unit)
+
+
+def _refuse_offsets(node: Node) -> None:
+    for name in ("LeadOffsetFirstSample", "LeadTimeOffset"):
+        if plain_number(node.text_at(name) or "0") != 0:
+            raise InputFault(ReasonCode.SAMPLE_OFFSET_UNSUPPORTED)
+
+
+def _samples(node: Node) -> bytes:
+    """The bytes of the samples, as many as the lead declares."""
+    if (node.text_at("LeadSampleSize") or "2") != str(_BYTES_PER_SAMPLE):
+        raise InputFault(ReasonCode.XML_VARIANT_UNSUPPORTED, "LeadSampleSize")
+    try:
+        text = "".join(node.text_at("WaveFormData").split()).encode("ascii")
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED) from None
+    if len(content) % _BYTES_PER_SAMPLE:
+        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED)
+    _check_size(node, "LeadByteCountTotal", len(content))
+    _check_size(node, "LeadSampleCountTotal", len(content) // _BYTES_PER_SAMPLE)
+    if not content:
+        raise InputFault(ReasonCode.SIZE_MISMATCH, "no samples")
+    return content
+
+
+def _check_size(node: Node, name: str, size: int) -> None:
+    if node.text_at(name) and _whole_number(node, name) != size:
+        raise InputFault(ReasonCode.SIZE_MISMATCH, name)
+
+
+def _check_crc(node: Node, content: bytes) -> bool:
+    """Whether the lead has a CRC, which then fits; 0 and nothing mean that it has none."""
+    declared = node.text_at("LeadDataCRC32")
+    if plain_number(declared or "0") == 0:
+        return False
+    if declared != str(zlib.crc32(content)):
+        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "crc")
+    return True
+
+
+def _whole_number(node: Node, name: str) -> int:
+    value = plain_number(node.text_at(name) or "0")
+    if value is None or not value.is_integer():
+        raise InputFault(ReasonCode.HEADER_INVALID, name)
+    return int(value)
+
+
+def _statements(root: Node) -> tuple[str, ...]:
+    texts = (
+        statement.text_at("StmtText")
+        for diagnosis in root.children("Diagnosis")
+        for statement in diagnosis.children("DiagnosisStatement")
+    )
+    return tuple(text for text in texts if text)
