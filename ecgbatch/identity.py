@@ -1,0 +1,120 @@
+"""Pseudonyms: from a file's identifiers to keyed hashes. The identifier itself goes no further."""
+
+import hmac
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_bytes
+
+from ecgbatch.errors import SetupFault
+from ecgbatch.records import Facts, Recording
+from ecgbatch.terms import ReasonCode
+
+_KEY_BYTES = 32
+_NOBODY = re.compile(r"[\s0\W_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonymiser:
+    """Makes the keys of one source.
+
+    Attributes:
+        site_key: the secret; whoever has it can recompute a pseudonym.
+        authority: who issues the identifiers, part of the hash.
+        placeholders: identifiers that name nobody, in lower case.
+    """
+
+    site_key: bytes = field(repr=False)
+    authority: str
+    placeholders: Collection[str]
+
+    def patient_key(self, identifier: str | None) -> str | None:
+        """HMAC-SHA256(site key, authority NUL identifier), or None for a placeholder."""
+        if identifier is None or self.is_placeholder(identifier):
+            return None
+        message = f"{self.authority}\0{identifier.strip()}".encode()
+        return hmac.new(self.site_key, message, sha256).hexdigest()
+
+    def is_placeholder(self, text: str) -> bool:
+        """Blank, zeros and punctuation alone, or one of the listed words."""
+        word = text.strip().lower()
+        return _NOBODY.fullmatch(word) is not None or word in self.placeholders
+
+    def stated(self, text: str | None) -> str | None:
+        """`text` without surrounding blanks, or None where it is a placeholder."""
+        return None if text is None or self.is_placeholder(text) else text.strip()
+
+
+def acquisition_key(
+    patient_key: str | None, acquired_at: datetime | None, device: str | None
+) -> str | None:
+    """Patient, second and device as one hash; None unless all three are known."""
+    if patient_key is None or acquired_at is None or device is None:
+        return None
+    moment = acquired_at.replace(microsecond=0, tzinfo=None).isoformat()
+    return sha256("\0".join((patient_key, moment, device)).encode()).hexdigest()
+
+
+def facts_of(
+    recording: Recording, file_digest: str, pseudonymiser: Pseudonymiser, time_zone: str
+) -> Facts:
+    """What the store may keep of a recording; placeholders become None."""
+    identity = recording.identity
+    patient_key = pseudonymiser.patient_key(identity.patient_identifier)
+    device = pseudonymiser.stated(identity.device)
+    return Facts(
+        file_digest=file_digest,
+        signal_digest=recording.signal_digest,
+        acquisition_key=acquisition_key(patient_key, identity.acquired_at, device),
+        patient_key=patient_key,
+        acquired_at=identity.acquired_at,
+        acquired_zone=identity.acquired_zone or time_zone or None,
+        age_years=identity.age_years,
+        sex=identity.sex,
+        device=device,
+        site=pseudonymiser.stated(identity.site),
+        accession=pseudonymiser.stated(identity.accession),
+        order_number=pseudonymiser.stated(identity.order_number),
+        ecg_id=pseudonymiser.stated(identity.ecg_id),
+        edit_at=identity.edit_at,
+        edit_status=identity.edit_status,
+        statement_normal=recording.statement_normal,
+        format=recording.format,
+        sampling_frequency=recording.sampling_frequency,
+        n_samples=recording.n_samples,
+        reader=recording.reader,
+        reader_version=recording.reader_version,
+    )
+
+
+def load_site_key(path: Path) -> bytes:
+    """Read the site key.
+
+    Raises:
+        SetupFault: it is missing, shorter than 32 bytes, or readable by others.
+    """
+    try:
+        mode = path.stat().st_mode
+        content = path.read_bytes()
+    except OSError:
+        raise SetupFault(ReasonCode.SITE_KEY_MISSING, "site.key_file cannot be read") from None
+    if mode & 0o077:
+        raise SetupFault(ReasonCode.SITE_KEY_PERMISSIONS)
+    if len(content) < _KEY_BYTES:
+        raise SetupFault(ReasonCode.SITE_KEY_MISSING, "site.key_file has less than 32 bytes")
+    return content
+
+
+def create_site_key(path: Path) -> bytes:
+    """Write a new random key, mode 0600; an existing file is never overwritten."""
+    content = token_bytes(_KEY_BYTES)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return content
