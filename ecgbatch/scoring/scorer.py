@@ -1,0 +1,80 @@
+"""ModelInputs into Risks, through a runtime that has proved itself on the golden ECGs."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ecgbatch.bundle.calibration import calibrate, sigmoid
+from ecgbatch.bundle.golden import check_golden
+from ecgbatch.bundle.load import Bundle
+from ecgbatch.errors import InputFault
+from ecgbatch.records import ModelInput, Risk
+from ecgbatch.scoring.runtimes.registry import Logits, build_runtime
+from ecgbatch.terms import Numerics, ReasonCode
+
+
+class Scorer:
+    """Scores with one bundle.
+
+    Attributes:
+        bundle, precision: as given.
+        golden_difference: largest difference on a golden logit at start-up.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        runtime: str = "torch",
+        precision: Numerics = Numerics.FP32,
+        threads: int | None = None,
+    ) -> None:
+        """Build the runtime and check it on the bundle's golden ECGs.
+
+        Args:
+            threads: of torch, for the whole process; None leaves them as they are.
+
+        Raises:
+            SetupFault: cuts missing, precision not admitted, or golden logits not reproduced.
+        """
+        bundle.manifest.refuse_missing_cuts()
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.bundle = bundle
+        self.precision = precision
+        self._runtime = build_runtime(runtime, bundle, precision)
+        self.golden_difference = check_golden(
+            bundle.manifest,
+            bundle.golden_signals_mv,
+            bundle.golden_logits,
+            self._runtime.logits,
+            precision,
+        )
+
+    @property
+    def runtime(self) -> str:
+        """Name and version, as they stand on a result."""
+        return f"{self._runtime.name} {self._runtime.version}"
+
+    def score(self, inputs: Sequence[ModelInput]) -> list[tuple[Risk, ...]]:
+        """One tuple of risks per input, in order; tasks in the bundle's order.
+
+        Raises:
+            InputFault: `result_not_finite`, for any of the inputs; score them singly to see which.
+        """
+        if not inputs:
+            return []
+        logits = self._runtime.logits(np.stack([given.signal for given in inputs]))
+        return [self._risks(row) for row in logits]
+
+    def _risks(self, row: Logits) -> tuple[Risk, ...]:
+        tasks = self.bundle.manifest.tasks
+        risks = []
+        for task, value in zip(tasks, row, strict=True):
+            logit = float(value)
+            if not math.isfinite(logit):
+                raise InputFault(ReasonCode.RESULT_NOT_FINITE, task.vessel)
+            probability = calibrate(logit, task.calibrator)
+            risks.append(Risk(task.vessel, logit, sigmoid(logit), probability))
+        return tuple(risks)
