@@ -9,7 +9,7 @@ demo: .venv/.base
 
 # Set up what the tests need (PostgreSQL too), and run them.
 test: .venv/.test
-	.venv/bin/python -m pytest -q -n auto
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto
 
 # Style, types, layers, spelling.
 check: .venv/.test

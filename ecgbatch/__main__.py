@@ -1,0 +1,6 @@
+"""python -m ecgbatch"""
+
+from ecgbatch.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What `doctor` looks at: what is so and, where it is not well, how to mend it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from ecgbatch.admission import bundle_for, load_scorer
+from ecgbatch.errors import EcgbatchError
+from ecgbatch.preparation import open_database, site_key
+from ecgbatch.provenance import code_version, library_versions
+from ecgbatch.settings import Settings
+from ecgbatch.store.engine import sqlite_path
+from ecgbatch.store.migrate import head
+
+_LITTLE_SPACE = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was looked at; `advice` is empty where all is well."""
+
+    name: str
+    is_well: bool
+    found: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Line]:
+    """Settings, database, site key, source, bundle, golden ECGs, runtime, disk. Changes nothing."""
+    yield Line("settings", True, "read, every key known")
+    engine: list[Engine] = []
+    yield _try("database", lambda: _database(settings, engine))
+    yield _try("source", lambda: _source(settings))
+    yield _try("disk", lambda: _disk(settings))
+    yield Line("runtime", True, f"ecgbatch {code_version()}, {library_versions()}")
+    if engine:
+        yield _try("site key", lambda: _key(settings, engine[0]))
+        yield _try("bundle", lambda: _bundle(settings, engine[0]))
+        engine[0].dispose()
+
+
+def _try(name: str, look: Callable[[], Line]) -> Line:
+    try:
+        return look()
+    except EcgbatchError as fault:
+        return Line(name, False, str(fault), fault.advice)
+
+
+def _database(settings: Settings, opened: list[Engine]) -> Line:
+    engine, _ = open_database(settings)
+    opened.append(engine)
+    return Line("database", True, f"{engine.dialect.name}, revision {head()}")
+
+
+def _key(settings: Settings, engine: Engine) -> Line:
+    if site_key(settings, engine) is None:
+        return Line("site key", True, "none yet; the first run makes it beside the database")
+    return Line("site key", True, "readable by its owner alone")
+
+
+def _source(settings: Settings) -> Line:
+    if not settings.source.folder:
+        return Line("source", True, "none in the settings; give --source to run-once")
+    if not Path(settings.source.folder).is_dir():
+        return Line(
+            "source", False, "the folder is not there", "Mount it, or correct source.folder."
+        )
+    return Line("source", True, "the folder is there")
+
+
+def _bundle(settings: Settings, engine: Engine) -> Line:
+    champion, folder, _ = bundle_for(settings, engine)
+    scorer = load_scorer(settings, champion, folder)
+    kind = "clinical" if champion.is_clinical else "demonstration, not for clinical use"
+    return Line(
+        "bundle",
+        True,
+        f"{champion.name} {champion.version} ({kind}), digest {champion.digest[:12]}; "
+        f"golden ECGs reproduced within {scorer.golden_difference:.1e} with {scorer.runtime}",
+    )
+
+
+def _disk(settings: Settings) -> Line:
+    database = sqlite_path(settings.database_url())
+    if database is None:
+        return Line("disk", True, "the database is on a server; watch its disk there")
+    free = shutil.disk_usage(database.absolute().parent).free
+    found = f"{free / (1 << 30):.1f} GiB free beside the database"
+    if free < _LITTLE_SPACE:
+        return Line("disk", False, found, "Free at least 1 GiB.")
+    return Line("disk", True, found)

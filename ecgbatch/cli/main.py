@@ -1,0 +1,102 @@
+"""The `ecgbatch` command: a table of sub-commands, loaded one at a time so that --help is quick."""
+
+import json
+import os
+import sys
+import traceback
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from ecgbatch import __version__
+from ecgbatch.errors import EcgbatchError, SetupFault
+from ecgbatch.reasons import advice
+from ecgbatch.terms import ExitCode, ReasonCode
+
+COMMANDS = {
+    "run-once": ("run", "Find new ECGs, score them, write the results, and stop."),
+    "status": ("status", "What became of the ECGs; with --failures each that needs a person."),
+    "show": ("show", "Everything known about one recording, scores and provenance included."),
+    "doctor": ("doctor", "Check the set-up; each line says how to mend what is wrong."),
+    "acknowledge": (
+        "acknowledge",
+        "Take note of failures, so that they no longer raise the exit code.",
+    ),
+    "migrate": ("migrate", "Create the database or bring it to this version's revision."),
+    "bundle": ("bundle", "Show, verify, activate or import a model bundle."),
+    "demo": ("demo", "Score the shipped sample ECGs with the shipped demonstration model."),
+}
+
+
+class _Table(click.Group):
+    """Sub-commands by name; their help lines stand in the table, so --help imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"ecgbatch.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Table)
+@click.version_option(__version__, prog_name="ecgbatch")
+def cli() -> None:
+    """Score hospital 12-lead ECGs in batches: a risk and a stratum per coronary artery, in SQL.
+
+    A risk enriches the choice of who is looked at; it does not diagnose.
+    """
+    if os.geteuid() == 0:
+        click.echo("warning: running as root; a service account is safer", err=True)
+
+
+def main() -> NoReturn:
+    """Run the command line; every fault becomes one line and an exit code, never a traceback."""
+    try:
+        sys.exit(cli.main(prog_name="ecgbatch", standalone_mode=False) or ExitCode.DONE)
+    except click.exceptions.Exit as wish:
+        sys.exit(wish.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(ExitCode.USAGE)
+    except EcgbatchError as fault:
+        sys.exit(_told(fault.reason, fault.detail, _exit_code(fault)))
+    except Exception as fault:  # noqa: BLE001 - its text may carry paths or identifiers
+        sys.exit(_told(ReasonCode.INTERNAL_FAULT, _whereabouts(fault), ExitCode.INTERNAL))
+
+
+def _exit_code(fault: EcgbatchError) -> int:
+    if fault.reason is ReasonCode.RUN_LOCKED:
+        return ExitCode.LOCKED
+    if fault.reason is ReasonCode.RECORD_UNKNOWN:
+        return ExitCode.USAGE
+    return ExitCode.UNFIT if isinstance(fault, SetupFault) else ExitCode.INTERNAL
+
+
+def _told(reason: ReasonCode, detail: str, exit_code: int) -> int:
+    """One line for a person; with --json an object on standard output for a program."""
+    line = f"{reason}: {detail}. {advice(reason)}" if detail else f"{reason}. {advice(reason)}"
+    click.echo(f"ecgbatch: {line}", err=True)
+    if "--json" in sys.argv:
+        fault = {"reason": reason, "detail": detail, "advice": advice(reason)}
+        click.echo(json.dumps({"exit_code": exit_code, "error": fault}))
+    return exit_code
+
+
+def _whereabouts(fault: Exception) -> str:
+    """Type of the fault and our own innermost line; the message itself stays inside."""
+    frames = [
+        frame for frame in traceback.extract_tb(fault.__traceback__) if "ecgbatch" in frame.filename
+    ]
+    place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+    return f"{type(fault).__name__}{place}"

@@ -1,0 +1,78 @@
+"""`ecgbatch status`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from ecgbatch.cli.options import print_json, print_table, settings_from, settings_options
+from ecgbatch.cli.tables import print_attention, print_counts, print_reasons
+from ecgbatch.reasons import advice
+from ecgbatch.terms import DEMONSTRATION_NOTICE, ExitCode
+
+
+@click.command("status")
+@click.option("--failures", "with_failures", is_flag=True, help="Name each that is not scored.")
+@settings_options
+def command(
+    with_failures: bool, config_file: Path | None, db_url: str | None, as_json: bool
+) -> None:
+    """What became of the ECGs: counts, reasons, champion and last run.
+
+    With --failures every failed, unsupported, vanished and rejected item is listed with its place;
+    that list is for operators.
+
+    Exit code 0: nothing needs a person. 1: failed or unsupported items are not acknowledged.
+    """
+    from ecgbatch.preparation import open_database
+    from ecgbatch.store import bundles, ledger, overview, queries
+    from ecgbatch.store.engine import transaction
+
+    engine, _ = open_database(settings_from(config_file, db_url))
+    with transaction(engine) as connection:
+        counts = ledger.balance(connection)
+        reasons = overview.reasons(connection)
+        champion = bundles.champion(connection)
+        runs = queries.last_runs(connection, limit=1)
+        attention = queries.attention(connection)
+        failures = queries.failures(connection) if with_failures else []
+    exit_code = ExitCode.ATTENTION if attention else ExitCode.DONE
+    if as_json:
+        answer = {
+            "counts": counts,
+            "reasons": reasons,
+            "champion": champion,
+            "last_run": runs[0] if runs else None,
+            "attention": attention,
+        }
+        print_json(answer | ({"failures": failures} if with_failures else {}))
+        sys.exit(exit_code)
+    print_counts("items", counts)
+    if champion is not None:
+        click.echo(f"champion: {champion.name} {champion.version}, digest {champion.digest[:12]}")
+        if not champion.is_clinical:
+            click.echo(DEMONSTRATION_NOTICE)
+    if runs:
+        ended = runs[0].exit_code
+        state = "not ended" if ended is None else f"exit code {ended}"
+        click.echo(f"last run: {runs[0].run_id}, {runs[0].started_at:%Y-%m-%d %H:%M:%S}Z, {state}")
+    print_reasons(reasons)
+    if with_failures:
+        click.echo()
+        print_table(
+            ("item", "disposition", "reason", "acknowledged", "place", "what to do"),
+            [
+                (
+                    failure.item_id,
+                    failure.disposition,
+                    failure.reason,
+                    "yes" if failure.acknowledged_at else "no",
+                    failure.locator,
+                    advice(failure.reason),
+                )
+                for failure in failures
+            ],
+        )
+    else:
+        print_attention(attention)
+    sys.exit(exit_code)

@@ -1,0 +1,60 @@
+"""The tables that several commands print."""
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+from ecgbatch.cli.options import print_score_notice, print_table
+from ecgbatch.reasons import advice
+from ecgbatch.store.overview import ReasonCount
+from ecgbatch.store.queries import LatestRisk
+from ecgbatch.terms import Disposition, Vessel
+
+
+def print_counts(title: str, counts: Mapping[Disposition, int]) -> None:
+    """`title: scored 7, rejected 1`; what is zero is left out."""
+    parts = [f"{name} {counts[name]}" for name in Disposition if counts.get(name)]
+    click.echo(f"{title}: {', '.join(parts) or 'nothing'}")
+
+
+def print_reasons(reasons: Sequence[ReasonCount]) -> None:
+    """Why items are not scored, and what to do about it."""
+    rows = [(one.disposition, one.items, one.reason, advice(one.reason)) for one in reasons]
+    if rows:
+        click.echo()
+        print_table(("disposition", "items", "reason", "what to do"), rows)
+
+
+def print_attention(number: int) -> None:
+    if number:
+        click.echo(
+            f"\n{number} failed or unsupported not acknowledged: "
+            "`ecgbatch status --failures` names them"
+        )
+
+
+def print_risks(risks: Sequence[LatestRisk]) -> None:
+    """One row per ECG: risk and stratum per vessel, near a cut marked with ~."""
+    headings = ["record", "ECG of", "age", "sex"]
+    headings += [vessel.value for vessel in Vessel]
+    headings += ["any vessel"]
+    rows = [
+        [
+            risk.recording_id,
+            risk.ecg_date if risk.ecg_date_source == "acquired_at" else "no date",
+            None if risk.age_years is None else f"{risk.age_years:g}",
+            risk.sex,
+            *(_cell(risk, vessel) for vessel in Vessel),
+            f"{risk.any_vessel_risk:.3f} {risk.any_vessel_stratum}",
+        ]
+        for risk in risks
+    ]
+    click.echo()
+    print_table(headings, rows)
+    click.echo("LM is experimental. ~ marks a risk so close to a cut that its stratum may flip.")
+    print_score_notice(is_clinical=all(risk.is_clinical for risk in risks))
+
+
+def _cell(risk: LatestRisk, vessel: Vessel) -> str:
+    one = risk.vessels[vessel]
+    return f"{one.probability:.3f} {one.stratum or '-'}{' ~' if one.near_cut else ''}"

@@ -1,0 +1,70 @@
+"""Database and site key, fit for use or refused. Needs no torch, so that `status` is quick."""
+
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from ecgbatch.errors import SetupFault
+from ecgbatch.identity import Pseudonymiser, create_site_key, load_site_key
+from ecgbatch.settings import Settings
+from ecgbatch.store import overview
+from ecgbatch.store.engine import open_engine, sqlite_path, transaction
+from ecgbatch.store.migrate import check_revision, migrate
+from ecgbatch.terms import ReasonCode
+
+
+def open_database(settings: Settings, *, create: bool = False) -> tuple[Engine, list[str]]:
+    """The database at this version's revision; a missing SQLite file is made only if asked.
+
+    Raises:
+        SetupFault: missing, unreachable, or at another revision.
+    """
+    url = settings.database_url()
+    path = sqlite_path(url)
+    notices: list[str] = []
+    if create and path is not None and not path.exists():
+        migrate(url)
+        notices.append(f"created the database {path.name}")
+    engine = open_engine(url)
+    check_revision(engine)
+    return engine, notices
+
+
+def pseudonymiser_of(settings: Settings, engine: Engine) -> tuple[Pseudonymiser, list[str]]:
+    """The site's pseudonymiser; a new SQLite database gets its key here, once.
+
+    Raises:
+        SetupFault: as `site_key`.
+    """
+    key, notices = site_key(settings, engine), []
+    if key is None:
+        path = _key_beside(settings)
+        key = create_site_key(path)
+        notices.append(f"created the site key {path.name}: keep it with the database, and secret")
+    placeholders = frozenset(word.strip().lower() for word in settings.site.placeholders)
+    return Pseudonymiser(key, settings.site.authority, placeholders), notices
+
+
+def site_key(settings: Settings, engine: Engine) -> bytes | None:
+    """The key from the settings, or for SQLite from NAME.key; None for a database without records.
+
+    Raises:
+        SetupFault: no key, or one that others can read. A lost key is never replaced: the same
+            patients would get other pseudonyms.
+    """
+    if settings.site.key_file:
+        return load_site_key(Path(settings.site.key_file))
+    path = _key_beside(settings)
+    if path.exists():
+        return load_site_key(path)
+    with transaction(engine) as connection:
+        if overview.has_recordings(connection):
+            raise SetupFault(ReasonCode.SITE_KEY_MISSING, f"{path.name} is gone")
+    return None
+
+
+def _key_beside(settings: Settings) -> Path:
+    database = sqlite_path(settings.database_url())
+    if database is None:
+        raise SetupFault(ReasonCode.SITE_KEY_MISSING)
+    return database.with_suffix(".key")

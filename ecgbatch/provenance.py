@@ -1,0 +1,35 @@
+"""What makes two results comparable, and what made one: pipeline identity and versions."""
+
+import getpass
+import json
+import os
+from importlib.metadata import PackageNotFoundError, version
+
+from ecgbatch.terms import SCORING_VERSION, Numerics
+
+_LIBRARIES = ("lxml", "numpy", "scipy", "torch")
+
+
+def pipeline_id(preprocessing_digest: str, gate_digest: str, numerics: Numerics) -> str:
+    """Identity of all that can move a result beside bytes and bundle; never a code version."""
+    return f"{SCORING_VERSION}-{preprocessing_digest[:16]}-{gate_digest[:16]}-{numerics}"
+
+
+def code_version() -> str:
+    try:
+        return version("ecgbatch")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def library_versions() -> str:
+    """JSON object of the libraries that touch a number on its way, with their versions."""
+    return json.dumps({name: version(name) for name in _LIBRARIES}, sort_keys=True)
+
+
+def actor() -> str:
+    """The operating system's user, by name where it has one."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -1,0 +1,53 @@
+"""Structured logs: JSON lines on standard error, and only fields from a closed list."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+ALLOWED_FIELDS = frozenset(
+    {
+        "bundle",
+        "counts",
+        "disposition",
+        "event",
+        "exit_code",
+        "item_id",
+        "level",
+        "reason",
+        "run_id",
+        "seconds",
+        "source_id",
+        "stage",
+        "timestamp",
+        "work_id",
+    }
+)
+
+
+def configure(level: str) -> None:
+    """Send log lines of `level` and above to standard error."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _only_allowed,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def logger() -> structlog.typing.FilteringBoundLogger:
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return log
+
+
+def _only_allowed(
+    _logger: object, _method: str, fields: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """A field that nobody has thought about does not leave the process."""
+    return {name: value for name, value in fields.items() if name in ALLOWED_FIELDS}
