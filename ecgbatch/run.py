@@ -24,7 +24,7 @@ from ecgbatch.settings import Settings
 from ecgbatch.sources.folder import FolderSource
 from ecgbatch.store import ledger, overview, queries
 from ecgbatch.store.bundles import BundleRow
-from ecgbatch.store.engine import transaction
+from ecgbatch.store.engine import sqlite_path, transaction
 from ecgbatch.store.locks import source_lock
 from ecgbatch.store.overview import ReasonCount
 from ecgbatch.terms import Disposition, ExitCode, ReasonCode
@@ -101,8 +101,8 @@ def run_once(
         champion, folder, chosen = bundle_for(settings, engine, stated_bundle, first_use=may_create)
         for line in (*notices, *made, *chosen):
             reporter.notice(line)
-        source = FolderSource(Path(settings.source.folder), settings.limits.recording_bytes)
-        source_id = _source_id(engine, settings)
+        source = _source(settings)
+        source_id = _source_id(engine, settings, source)
         with source_lock(engine, source_id):
             worker = f"{socket.gethostname()}:{os.getpid()}"
             with transaction(engine) as connection:
@@ -125,13 +125,23 @@ def run_once(
         engine.dispose()
 
 
-def _source_id(engine: Engine, settings: Settings) -> int:
+def _source(settings: Settings) -> FolderSource:
+    if not settings.source.folder:
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, "source.folder is empty")
+    database = sqlite_path(settings.database_url())
+    own = () if database is None else (database.resolve(), database.resolve().with_suffix(".key"))
+    return FolderSource(
+        Path(settings.source.folder).resolve(), settings.limits.recording_bytes, own
+    )
+
+
+def _source_id(engine: Engine, settings: Settings, source: FolderSource) -> int:
     with transaction(engine) as connection:
         return ledger.ensure_source(
             connection,
-            name=settings.source.name or settings.source.folder,
+            name=settings.source.name or str(source.root),
             kind="folder",
-            root=settings.source.folder,
+            root=str(source.root),
             authority=settings.site.authority,
             time_zone=settings.site.time_zone or None,
         )
@@ -149,6 +159,9 @@ def _closed(one: _Pass) -> RunSummary:
             reasons = overview.reasons(connection)
             attention = queries.attention(connection)
         exit_code = ExitCode.ATTENTION if attention else ExitCode.DONE
+    except KeyboardInterrupt:
+        exit_code = ExitCode.INTERRUPTED
+        raise
     except (SetupFault, TransientFault) as fault:
         exit_code = ExitCode.UNFIT
         log.warning("run_unfit", reason=fault.reason)

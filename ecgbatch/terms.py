@@ -107,6 +107,8 @@ class ExitCode:
     LOCKED = 3
     UNFIT = 4
     INTERNAL = 70
+    INTERRUPTED = 130
+    """As shells report a stop by hand (SIGINT) or by the service manager (SIGTERM)."""
 
 
 class ReasonClass(StrEnum):

@@ -65,7 +65,7 @@ def main() -> NoReturn:
     except click.exceptions.Exit as wish:
         sys.exit(wish.exit_code)
     except click.Abort:
-        sys.exit(130)
+        sys.exit(ExitCode.INTERRUPTED)
     except click.ClickException as fault:
         fault.show()
         sys.exit(ExitCode.USAGE)

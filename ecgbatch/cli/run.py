@@ -1,5 +1,6 @@
 """`ecgbatch run-once`."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def score(settings: Settings, *, bundle: Path | None, may_create: bool, as_json:
     """Run once with a progress bar on a terminal and log lines elsewhere; returns the exit code."""
     from ecgbatch.run import Reporter, run_once
 
+    # A stop by the service manager ends like one by hand: leases given back, run closed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=True)
     telemetry.configure("warning" if console.is_terminal else settings.log.level)
     columns = (

@@ -25,10 +25,16 @@ _ABSENT = "-"
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """The folder `root`; a recording of more than `limit_bytes` is refused unread."""
+    """A folder and everything below it.
+
+    Attributes:
+        limit_bytes: a recording that is larger is refused unread.
+        own_files: paths that the program itself writes; what starts like one is no ECG.
+    """
 
     root: Path
     limit_bytes: int
+    own_files: tuple[Path, ...] = ()
 
     def scan(self) -> Iterator[Sighting]:
         """Everything that could be an ECG, folder by folder, in the order of names.
@@ -40,10 +46,20 @@ class FolderSource:
             root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             raise SetupFault(ReasonCode.SOURCE_UNAVAILABLE) from None
+        own = self._own_locators()
         try:
-            yield from _scan_folder(root, b"")
+            for sighting in _scan_folder(root, b""):
+                if not sighting.locator.startswith(own):
+                    yield sighting
         finally:
             os.close(root)
+
+    def _own_locators(self) -> tuple[str, ...]:
+        inside = (path for path in self.own_files if path.is_relative_to(self.root))
+        return tuple(
+            locator_of(tuple(os.fsencode(part) for part in path.relative_to(self.root).parts))
+            for path in inside
+        )
 
     def read(self, locator: str, fingerprint: str) -> RecordingBytes:
         """Read all members once, whole, into memory.
