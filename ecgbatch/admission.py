@@ -86,8 +86,12 @@ def _folders(settings: Settings, champion: BundleRow, stated: Path | None) -> It
 
 def load_scorer(settings: Settings, champion: BundleRow, folder: Path) -> Scorer:
     """Weights from the bytes that were hashed; golden ECGs reproduced, or SetupFault."""
-    bundle = load_bundle(folder, expected_digest=champion.digest)
-    return Scorer(bundle, settings.scoring.runtime, settings.scoring.precision)
+    return _scorer(load_bundle(folder, expected_digest=champion.digest), settings)
+
+
+def _scorer(bundle: Bundle, settings: Settings) -> Scorer:
+    scoring = settings.scoring
+    return Scorer(bundle, scoring.runtime, scoring.precision, scoring.threads or None)
 
 
 def activate(
@@ -99,7 +103,7 @@ def activate(
         SetupFault: an unfit bundle, or a demonstration in a database with a clinical champion.
     """
     bundle = load_bundle(folder)
-    scorer = Scorer(bundle, settings.scoring.runtime, settings.scoring.precision)
+    scorer = _scorer(bundle, settings)
     with transaction(engine) as connection:
         bundles.register(connection, _row(bundle, folder), _strata(bundle.manifest))
         bundles.activate(

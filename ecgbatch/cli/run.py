@@ -62,7 +62,8 @@ def _settings(
 
 def score(settings: Settings, *, bundle: Path | None, may_create: bool, as_json: bool) -> int:
     """Run once with a progress bar on a terminal and log lines elsewhere; returns the exit code."""
-    from ecgbatch.run import Reporter, run_once
+    from ecgbatch.onepass import Reporter
+    from ecgbatch.run import run_once
 
     # A stop by the service manager ends like one by hand: leases given back, run closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ecgbatch.quality.found import found
 from ecgbatch.quality.window import Window
 from ecgbatch.records import Finding, Millivolts
 from ecgbatch.settings import Quality
@@ -15,48 +16,32 @@ _CHEST_LEADS = LEADS[6:]
 def lead_missing(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """Each standard lead that is neither stored nor derivable."""
     return tuple(
-        Finding(
-            "lead_missing",
-            ReasonCode.LEAD_MISSING,
-            lead=name,
-            refuses=quality.lead_missing.refuses,
-        )
+        found("lead_missing", ReasonCode.LEAD_MISSING, quality.lead_missing, lead=name)
         for name in LEADS
         if name not in window.lead_names
     )
 
 
 def limb_leads(window: Window, quality: Quality) -> tuple[Finding, ...]:
-    """Residual of III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2 (mV).
+    """Residual of Einthoven's and Goldberger's equations (mV, 99th percentile).
 
-    Only for leads that the file stores: derived ones satisfy the equations by construction.
-    The offset of a lead says nothing about its order, so the median is taken out.
+    Only for leads that the file stores: derived ones satisfy them by construction.
     """
     check = quality.limb_leads
+    if not {"I", "II"} <= set(window.lead_names):
+        return ()
+    expected = _expected(window.lead("I"), window.lead("II"))
     stored = [
         name
         for name in DERIVABLE_LEADS
         if name in window.lead_names and name not in window.derived_leads
     ]
-    if not {"I", "II"} <= set(window.lead_names):
-        return ()
-    expected = _expected(window.lead("I"), window.lead("II"))
-    findings = []
-    for name in stored:
-        residual = window.lead(name) - expected[name]
-        value = float(np.percentile(np.abs(residual - np.median(residual)), 99))
-        if value > check.limit:
-            findings.append(
-                Finding(
-                    "limb_leads",
-                    ReasonCode.LIMB_LEADS_INCONSISTENT,
-                    lead=name,
-                    value=value,
-                    limit=check.limit,
-                    refuses=check.refuses,
-                )
-            )
-    return tuple(findings)
+    residuals = {name: _difference(window.lead(name), expected[name]) for name in stored}
+    return tuple(
+        found("limb_leads", ReasonCode.LIMB_LEADS_INCONSISTENT, check, lead=name, value=value)
+        for name, value in residuals.items()
+        if value > check.limit
+    )
 
 
 def _expected(lead_i: Millivolts, lead_ii: Millivolts) -> dict[str, Millivolts]:
@@ -71,21 +56,19 @@ def _expected(lead_i: Millivolts, lead_ii: Millivolts) -> dict[str, Millivolts]:
 def leads_nearly_equal(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """Neighbouring chest leads that hardly differ (mV, 99th percentile); named is the second."""
     check = quality.leads_nearly_equal
-    findings = []
-    for first, second in pairwise(_CHEST_LEADS):
-        if not {first, second} <= set(window.lead_names):
-            continue
-        difference = window.lead(second) - window.lead(first)
-        value = float(np.percentile(np.abs(difference - np.median(difference)), 99))
-        if value < check.limit:
-            findings.append(
-                Finding(
-                    "leads_nearly_equal",
-                    ReasonCode.LEADS_NEARLY_EQUAL,
-                    lead=second,
-                    value=value,
-                    limit=check.limit,
-                    refuses=check.refuses,
-                )
-            )
-    return tuple(findings)
+    differences = {
+        second: _difference(window.lead(second), window.lead(first))
+        for first, second in pairwise(_CHEST_LEADS)
+        if {first, second} <= set(window.lead_names)
+    }
+    return tuple(
+        found("leads_nearly_equal", ReasonCode.LEADS_NEARLY_EQUAL, check, lead=name, value=value)
+        for name, value in differences.items()
+        if value < check.limit
+    )
+
+
+def _difference(one: Millivolts, other: Millivolts) -> float:
+    """99th percentile of |one - other|; a constant offset between them says nothing."""
+    difference = one - other
+    return float(np.percentile(np.abs(difference - np.median(difference)), 99))

@@ -1,0 +1,18 @@
+"""How a check states what it found: against its own settings."""
+
+from ecgbatch.records import Finding
+from ecgbatch.settings import Limit, Switch
+from ecgbatch.terms import ReasonCode
+
+
+def found(
+    check: str,
+    reason: ReasonCode,
+    setting: Switch,
+    *,
+    lead: str | None = None,
+    value: float | None = None,
+) -> Finding:
+    """A finding that refuses if the check's settings say so, with the limit they state."""
+    limit = setting.limit if isinstance(setting, Limit) else None
+    return Finding(check, reason, lead, value, limit, setting.refuses)
