@@ -26,7 +26,7 @@ docs: .venv/.test
 
 # Train the demonstration model again and replace the shipped bundle.
 demo-bundle: .venv/.test
-	.venv/bin/ecgbatch-train demo-bundle --config config/train.demo.toml --out ecgbatch/demonstration/bundle
+	.venv/bin/ecgbatch-train demo-bundle --config config/train.demo.toml --out ecgbatch/demonstration/bundle --card docs/demonstration-bundle.md
 
 wheel: .venv/.test
 	.venv/bin/python -m build --no-isolation

@@ -1,0 +1,1 @@
+"""Fine-tunes the net and exports the bundle that ecgbatch scores with."""
