@@ -23,6 +23,7 @@ check: .venv/.test
 # Pages that are written from the code.
 docs: .venv/.test
 	.venv/bin/python -m tests.support.reasons_page
+	.venv/bin/python -m tests.support.commands_page
 
 # Train the demonstration model again and replace the shipped bundle.
 demo-bundle: .venv/.test

@@ -8,10 +8,12 @@ from ecgbatch.terms import ReasonClass
 PAGE = Path(__file__).parents[2] / "docs" / "reasons.md"
 _INTRODUCTION = """# Reasons
 
-Every ECG that is not scored, every finding and every refusal to start carries one of these codes. The list is
-closed: nothing else is ever stored or printed as a reason. Written by `make docs` from `ecgbatch/reasons.py`.
+Every ECG that is not scored, every finding and every refusal to start carries one of these codes.
+The list is closed: nothing else is ever stored or printed as a reason. Written by `make docs` from
+`ecgbatch/reasons.py`.
 
-A quarantined ECG whose reason is of class *format* is shown as `unsupported`, any other as `failed`.
+A quarantined ECG whose reason is of class *format* is shown as `unsupported`, any other as
+`failed`.
 """
 
 

@@ -1,0 +1,140 @@
+"""What a sighting means for the items already known. No database here."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ecgbatch.records import Sighting
+from ecgbatch.terms import ItemState, ReasonCode
+
+
+@dataclass(frozen=True, slots=True)
+class KnownItem:
+    """An item as the ledger has it.
+
+    Attributes:
+        is_read: some work on it has finished.
+        has_result: one of these ended scored, rejected or as a duplicate.
+    """
+
+    item_id: int
+    locator: str
+    fingerprint: str
+    state: ItemState
+    reason: str | None
+    is_read: bool
+    has_result: bool
+
+    @property
+    def is_unread(self) -> bool:
+        waiting = {ItemState.DISCOVERED, ItemState.ADMITTED, ItemState.VANISHED}
+        return self.state in waiting and not self.is_read
+
+    @property
+    def is_open(self) -> bool:
+        """Waiting or quarantined: what a newer version at its place replaces."""
+        waiting = {ItemState.DISCOVERED, ItemState.ADMITTED}
+        return self.state in waiting and not self.has_result
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """New values of an item; `is_changed` restarts its clock."""
+
+    item_id: int
+    locator: str
+    fingerprint: str
+    state: ItemState
+    reason: ReasonCode | None
+    is_changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What to write for one batch of sightings."""
+
+    seen: tuple[int, ...] = ()
+    moved: tuple[Moved, ...] = ()
+    new: tuple[Sighting, ...] = ()
+    superseded: tuple[KnownItem, ...] = ()
+
+
+def plan(sightings: Sequence[Sighting], known: Iterable[KnownItem]) -> Changes:
+    """Compare what was seen with what is known.
+
+    Until an item has been read, a change updates it; afterwards a change makes a new item, and
+    the old one is superseded unless it has a result. A signal file seen without its header is
+    taken over by the record that names it.
+
+    Args:
+        known: the items at the locators of all members of `sightings`.
+    """
+    at_locator: dict[str, list[KnownItem]] = defaultdict(list)
+    for one in sorted(known, key=lambda k: k.item_id):
+        at_locator[one.locator].append(one)
+    seen: list[int] = []
+    moved: list[Moved] = []
+    new: list[Sighting] = []
+    superseded: list[KnownItem] = []
+    for sighting in sightings:
+        orphans = [
+            part
+            for locator in sighting.members
+            if locator != sighting.locator
+            for part in at_locator.pop(locator, [])
+            if part.is_open
+        ]
+        step = _step(sighting, at_locator[sighting.locator], orphans)
+        seen.extend(step.seen)
+        moved.extend(step.moved)
+        new.extend(step.new)
+        superseded.extend(step.superseded)
+    return Changes(tuple(seen), tuple(moved), tuple(new), tuple(superseded))
+
+
+def reason_to_wait(sighting: Sighting) -> ReasonCode:
+    return ReasonCode.NEW if sighting.is_whole else ReasonCode.INCOMPLETE
+
+
+def _step(sighting: Sighting, here: Sequence[KnownItem], orphans: Sequence[KnownItem]) -> Changes:
+    same = next((k for k in here if k.fingerprint == sighting.fingerprint), None)
+    if same is not None:
+        step = _seen_again(sighting, same)
+        return Changes(step.seen, step.moved, superseded=tuple(orphans))
+    unread = next((k for k in reversed(here) if k.is_unread), None)
+    if unread is None and not here:
+        unread = next((k for k in orphans if k.is_unread), None)
+    if unread is not None:
+        rest = tuple(k for k in orphans if k is not unread)
+        return Changes(moved=(_updated(sighting, unread),), superseded=rest)
+    replaced = tuple(k for k in here if k.is_open)
+    return Changes(new=(sighting,), superseded=(*orphans, *replaced))
+
+
+def _seen_again(sighting: Sighting, known: KnownItem) -> Changes:
+    if known.state in {ItemState.VANISHED, ItemState.SUPERSEDED}:
+        return Changes(moved=(_returned(sighting, known),))
+    reason = reason_to_wait(sighting)
+    if known.state is ItemState.DISCOVERED and known.reason != reason:
+        return Changes(moved=(_moved(sighting, known, ItemState.DISCOVERED, reason, False),))
+    return Changes(seen=(known.item_id,))
+
+
+def _updated(sighting: Sighting, known: KnownItem) -> Moved:
+    return _moved(sighting, known, ItemState.DISCOVERED, reason_to_wait(sighting), True)
+
+
+def _returned(sighting: Sighting, known: KnownItem) -> Moved:
+    if known.is_read:
+        return _moved(sighting, known, ItemState.ADMITTED, None, True)
+    return _updated(sighting, known)
+
+
+def _moved(
+    sighting: Sighting,
+    known: KnownItem,
+    state: ItemState,
+    reason: ReasonCode | None,
+    is_changed: bool,
+) -> Moved:
+    return Moved(known.item_id, sighting.locator, sighting.fingerprint, state, reason, is_changed)

@@ -1,0 +1,201 @@
+"""Discovery: sightings become items; what is gone is marked."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, insert, select, update
+
+from ecgbatch.records import Sighting
+from ecgbatch.store.changes import Changes, KnownItem, Moved, plan, reason_to_wait
+from ecgbatch.store.engine import now
+from ecgbatch.store.events import Event, record
+from ecgbatch.store.tables import item, work
+from ecgbatch.terms import FINISHED, ItemState, ReasonCode, WorkState
+
+BATCH = 500
+"""Sightings per round of statements."""
+SCANS_UNTIL_GONE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """How many sightings made an item, and how many changed one that was not read yet."""
+
+    new: int
+    changed: int
+
+
+def note(
+    connection: Connection,
+    source_id: int,
+    sightings: Iterable[Sighting],
+    run_id: int | None = None,
+) -> Noted:
+    """Write down what a scan saw; the rules are those of `changes.plan`.
+
+    The caller holds the source's lock: two scans of one source never overlap.
+    """
+    moment = now(connection)
+    new = changed = 0
+    remaining = iter(sightings)
+    while batch := tuple(islice(remaining, BATCH)):
+        changes = plan(batch, _known(connection, source_id, batch))
+        _write(connection, source_id, moment, changes)
+        record(connection, run_id, [_superseded(known) for known in changes.superseded])
+        new += len(changes.new)
+        changed += sum(moved.is_changed for moved in changes.moved)
+    return Noted(new, changed)
+
+
+def mark_missing(
+    connection: Connection, source_id: int, scan_started_at: datetime, run_id: int | None = None
+) -> int:
+    """Count a miss for every item not seen since; after three an unread one has vanished.
+
+    An item that was read keeps its state and gets `gone_at`. Call it only after a whole scan of
+    a source that was there.
+
+    Args:
+        scan_started_at: `engine.now` before the first sighting of the scan.
+
+    Returns:
+        How many items vanished.
+    """
+    here = (item.c.source_id == source_id, item.c.gone_at.is_(None))
+    gone = item.c.missing_scans >= SCANS_UNTIL_GONE
+    moment = now(connection)
+    connection.execute(
+        update(item)
+        .where(*here, item.c.last_seen_at < scan_started_at)
+        .values(missing_scans=item.c.missing_scans + 1)
+    )
+    vanished = connection.execute(
+        update(item)
+        .where(*here, gone, _unread())
+        .values(state=ItemState.VANISHED, reason=ReasonCode.GONE, gone_at=moment)
+        .returning(item.c.item_id)
+    ).scalars()
+    events = [_vanished(item_id) for item_id in vanished]
+    connection.execute(update(item).where(*here, gone).values(gone_at=moment))
+    record(connection, run_id, events)
+    return len(events)
+
+
+def present_items(connection: Connection, source_id: int) -> int:
+    """How many items the last scans saw: a scan that suddenly sees none is to be doubted."""
+    present = select(func.count()).where(
+        item.c.source_id == source_id,
+        item.c.gone_at.is_(None),
+        item.c.state != ItemState.SUPERSEDED,
+    )
+    return int(connection.execute(present).scalar_one())
+
+
+def unstable(connection: Connection, source_id: int) -> int:
+    """How many whole items still wait for a second look."""
+    waiting = select(func.count()).where(
+        item.c.source_id == source_id,
+        item.c.state == ItemState.DISCOVERED,
+        item.c.reason == ReasonCode.NEW,
+        item.c.missing_scans == 0,
+    )
+    return int(connection.execute(waiting).scalar_one())
+
+
+def _unread() -> ColumnElement[bool]:
+    unfinished = ~exists().where(work.c.item_id == item.c.item_id, work.c.state.in_(FINISHED))
+    return item.c.state.in_((ItemState.DISCOVERED, ItemState.ADMITTED)) & unfinished
+
+
+def _known(
+    connection: Connection, source_id: int, batch: Sequence[Sighting]
+) -> Iterator[KnownItem]:
+    locators = {locator for sighting in batch for locator in (sighting.locator, *sighting.members)}
+    with_result = (WorkState.SCORED, WorkState.REJECTED, WorkState.DUPLICATE)
+    of_item = work.c.item_id == item.c.item_id
+    rows = connection.execute(
+        select(
+            item.c.item_id,
+            item.c.locator,
+            item.c.fingerprint,
+            item.c.state,
+            item.c.reason,
+            exists().where(of_item, work.c.state.in_(FINISHED)),
+            exists().where(of_item, work.c.state.in_(with_result)),
+        ).where(item.c.source_id == source_id, item.c.locator.in_(locators))
+    )
+    for item_id, locator, fingerprint, state, reason, is_read, has_result in rows:
+        yield KnownItem(
+            item_id, locator, fingerprint, ItemState(state), reason, bool(is_read), bool(has_result)
+        )
+
+
+def _write(connection: Connection, source_id: int, moment: datetime, changes: Changes) -> None:
+    seen = {"last_seen_at": moment, "missing_scans": 0, "gone_at": None}
+    if changes.seen:
+        connection.execute(update(item).where(item.c.item_id.in_(changes.seen)).values(seen))
+    if changes.superseded:
+        gone = [known.item_id for known in changes.superseded]
+        connection.execute(
+            update(item)
+            .where(item.c.item_id.in_(gone))
+            .values(state=ItemState.SUPERSEDED, reason=ReasonCode.FILE_CHANGED)
+        )
+    for is_changed in (True, False):
+        moved = [_moved(one) for one in changes.moved if one.is_changed is is_changed]
+        if moved:
+            clock = {"changed_at": moment} if is_changed else {}
+            connection.execute(_MOVE.values(**seen, **clock), moved)
+    if changes.new:
+        connection.execute(insert(item), [_row(source_id, moment, one) for one in changes.new])
+
+
+_MOVE = (
+    update(item)
+    .where(item.c.item_id == bindparam("b_item_id"))
+    .values(
+        locator=bindparam("b_locator"),
+        fingerprint=bindparam("b_fingerprint"),
+        state=bindparam("b_state"),
+        reason=bindparam("b_reason"),
+    )
+)
+
+
+def _moved(moved: Moved) -> dict[str, str | int | None]:
+    return {
+        "b_item_id": moved.item_id,
+        "b_locator": moved.locator,
+        "b_fingerprint": moved.fingerprint,
+        "b_state": moved.state,
+        "b_reason": moved.reason,
+    }
+
+
+def _row(source_id: int, moment: datetime, sighting: Sighting) -> dict[str, object]:
+    return {
+        "source_id": source_id,
+        "locator": sighting.locator,
+        "fingerprint": sighting.fingerprint,
+        "state": ItemState.DISCOVERED,
+        "reason": reason_to_wait(sighting),
+        "first_seen_at": moment,
+        "changed_at": moment,
+        "last_seen_at": moment,
+    }
+
+
+def _superseded(known: KnownItem) -> Event:
+    return Event(
+        "superseded",
+        known.item_id,
+        from_state=known.state,
+        to_state=ItemState.SUPERSEDED,
+        reason=ReasonCode.FILE_CHANGED,
+    )
+
+
+def _vanished(item_id: int) -> Event:
+    return Event("vanished", item_id, to_state=ItemState.VANISHED, reason=ReasonCode.GONE)

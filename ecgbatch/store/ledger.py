@@ -1,0 +1,60 @@
+"""The ledger: which ECG is where, and who holds it.
+
+Every change of `item.state` and `work.state` is made by the functions named here (and by
+`bundles.activate`, which hands unfinished work to a new champion).
+"""
+
+from sqlalchemy import Connection, func, select, text
+
+from ecgbatch.errors import EcgbatchError
+from ecgbatch.store.claims import admit, claim, release
+from ecgbatch.store.discovery import Noted, mark_missing, note, present_items, unstable
+from ecgbatch.store.engine import now
+from ecgbatch.store.finish import finish
+from ecgbatch.store.runs import end_run, ensure_source, start_run
+from ecgbatch.store.tables import item
+from ecgbatch.terms import Disposition, ReasonCode
+
+__all__ = [
+    "Noted",
+    "admit",
+    "balance",
+    "claim",
+    "end_run",
+    "ensure_source",
+    "finish",
+    "mark_missing",
+    "note",
+    "now",
+    "present_items",
+    "release",
+    "start_run",
+    "unstable",
+]
+
+_BY_DISPOSITION = text(
+    "SELECT disposition, COUNT(*) AS items,"
+    " SUM(CASE WHEN reason IS NULL AND disposition <> 'scored' THEN 1 ELSE 0 END) AS unexplained"
+    " FROM v_disposition GROUP BY disposition"
+)
+
+
+def balance(connection: Connection) -> dict[Disposition, int]:
+    """Items by disposition; every disposition is there, 0 where there is none.
+
+    Raises:
+        EcgbatchError: LEDGER_UNBALANCED, an item has no disposition, or one that is not scored
+            has no reason, or the sum is not the number of items.
+    """
+    counts = dict.fromkeys(Disposition, 0)
+    unexplained = 0
+    for row in connection.execute(_BY_DISPOSITION):
+        unexplained += row.unexplained or 0
+        if row.disposition in counts:
+            counts[Disposition(row.disposition)] = row.items
+    items: int = connection.execute(select(func.count()).select_from(item)).scalar_one()
+    missing = items - sum(counts.values())
+    if missing or unexplained:
+        detail = f"{missing} items without a disposition, {unexplained} without a reason"
+        raise EcgbatchError(ReasonCode.LEDGER_UNBALANCED, detail)
+    return counts

@@ -1,0 +1,163 @@
+"""Finds the other exports of an acquisition and writes which one is current."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, or_, select, update
+
+from ecgbatch.records import Facts
+from ecgbatch.store.acquisition import Place, Verdict, Version, is_same_acquisition
+from ecgbatch.store.events import Event
+from ecgbatch.store.tables import item, recording, result
+from ecgbatch.terms import ReasonCode, ResultOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where the item lies that is being finished."""
+
+    item_id: int
+    source_id: int
+    locator: str
+
+
+def serialise(connection: Connection, facts: Facts) -> None:
+    """Let two workers finish exports of one acquisition after one another, not at once.
+
+    On SQLite only one transaction writes at any time.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    keys = {facts.acquisition_key, facts.ecg_id, facts.signal_digest, facts.file_digest}
+    # hashtext() is PostgreSQL's own; sorted, so that no two workers wait for each other.
+    for key in sorted(key for key in keys if key is not None):
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(key))))
+
+
+def version(facts: Facts, recording_id: int, spot: Spot, *, is_scored: bool) -> Version:
+    """The export being finished, as linking sees it."""
+    return Version(
+        recording_id,
+        acquisition_key=facts.acquisition_key,
+        patient_key=facts.patient_key,
+        ecg_id=facts.ecg_id,
+        signal_digest=facts.signal_digest,
+        edit_at=None if facts.edit_at is None else facts.edit_at.replace(tzinfo=None),
+        edit_status=facts.edit_status,
+        is_scored=is_scored,
+        item_here=spot.item_id,
+    )
+
+
+def rivals(connection: Connection, new: Version, spot: Spot) -> tuple[Version, ...]:
+    """The versions of the same acquisition that are current or in conflict.
+
+    A version that was superseded stands for the one that superseded it. One that failed is none.
+    """
+    candidates = _versions(spot).where(
+        recording.c.recording_id != new.recording_id,
+        _may_be_linked(new, spot),
+        or_(
+            exists().where(result.c.recording_id == recording.c.recording_id),
+            recording.c.superseded_at.is_not(None),
+        ),
+    )
+    rows: Sequence[Row[tuple[object, ...]]] = connection.execute(candidates).all()
+    rows = [row for row in rows if is_same_acquisition(new, _version(row))]
+    found: list[Version] = []
+    visited = {new.recording_id}
+    while rows:
+        visited.update(row.recording_id for row in rows)
+        found.extend(_version(row) for row in rows if not _is_superseded(row))
+        ahead = {row.superseded_by for row in rows if _is_superseded(row)} - visited
+        follow = _versions(spot).where(recording.c.recording_id.in_(ahead))
+        rows = connection.execute(follow).all() if ahead else []
+    return tuple(found)
+
+
+def write(connection: Connection, new_id: int, verdict: Verdict, moment: datetime) -> list[Event]:
+    """Write a verdict onto the recordings; the events are for the caller to record."""
+    events: list[Event] = []
+    if verdict.place is Place.CONFLICT:
+        reason = ReasonCode.IDENTITY_CONFLICT
+        _supersede(connection, new_id, verdict.conflicts[0], reason, moment)
+        for other_id in verdict.conflicts:
+            events += _supersede(connection, other_id, new_id, reason, moment)
+        return events
+    current_id = new_id if verdict.current_id is None else verdict.current_id
+    for other_id, reason in verdict.superseded:
+        events += _supersede(connection, other_id, current_id, reason, moment)
+    if verdict.reason is not None:
+        events += _supersede(connection, new_id, current_id, verdict.reason, moment)
+    return events
+
+
+def _supersede(
+    connection: Connection, old_id: int, by_id: int, reason: ReasonCode, moment: datetime
+) -> list[Event]:
+    written = connection.execute(
+        update(recording)
+        .where(recording.c.recording_id == old_id, recording.c.superseded_at.is_(None))
+        .values(superseded_by=by_id, superseded_at=moment, superseded_reason=reason)
+    )
+    if written.rowcount == 0:
+        return []
+    newest = select(func.max(item.c.item_id)).where(item.c.recording_id == old_id)
+    kind = "superseded" if reason is ReasonCode.SAME_ACQUISITION else reason.value
+    item_id = connection.execute(newest).scalar_one()
+    return [Event(kind, item_id, to_state="superseded", reason=reason)]
+
+
+def _versions(spot: Spot) -> Select[tuple[object, ...]]:
+    here = (
+        select(func.max(item.c.item_id))
+        .where(
+            item.c.recording_id == recording.c.recording_id,
+            item.c.source_id == spot.source_id,
+            item.c.locator == spot.locator,
+        )
+        .scalar_subquery()
+    )
+    scored = exists().where(
+        result.c.recording_id == recording.c.recording_id,
+        result.c.outcome == ResultOutcome.SCORED,
+    )
+    return select(recording, here.label("item_here"), scored.label("is_scored"))
+
+
+def _may_be_linked(new: Version, spot: Spot) -> ColumnElement[bool]:
+    """Whatever an index finds; `is_same_acquisition` decides."""
+    at_spot = select(item.c.recording_id).where(
+        item.c.source_id == spot.source_id,
+        item.c.locator == spot.locator,
+        item.c.recording_id.is_not(None),
+    )
+    equal: list[ColumnElement[bool]] = [recording.c.recording_id.in_(at_spot)]
+    if new.acquisition_key is not None:
+        equal.append(recording.c.acquisition_key == new.acquisition_key)
+    if new.ecg_id is not None:
+        equal.append(recording.c.ecg_id == new.ecg_id)
+    if new.signal_digest is not None:
+        equal.append(recording.c.signal_digest == new.signal_digest)
+    return or_(*equal)
+
+
+def _version(row: Row[tuple[object, ...]]) -> Version:
+    return Version(
+        row.recording_id,
+        acquisition_key=row.acquisition_key,
+        patient_key=row.patient_key,
+        ecg_id=row.ecg_id,
+        signal_digest=row.signal_digest,
+        edit_at=row.edit_at,
+        edit_status=row.edit_status,
+        is_scored=bool(row.is_scored),
+        item_here=row.item_here,
+        is_in_conflict=row.superseded_reason == ReasonCode.IDENTITY_CONFLICT,
+    )
+
+
+def _is_superseded(row: Row[tuple[object, ...]]) -> bool:
+    in_conflict = row.superseded_reason == ReasonCode.IDENTITY_CONFLICT
+    return row.superseded_at is not None and not in_conflict

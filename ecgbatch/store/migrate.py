@@ -1,0 +1,133 @@
+"""Migrations: the database brought to the revision of this program, or the SQL that does it."""
+
+import os
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from ecgbatch.errors import SetupFault
+from ecgbatch.resources import folder
+from ecgbatch.store.engine import fault, normalise, owner_engine, sqlite_path, transaction
+from ecgbatch.store.tables import HEAD
+from ecgbatch.terms import ReasonCode
+
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(25443, 0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """Revision before (None: an empty database) and after; `created`: the file is new."""
+
+    before: str | None
+    after: str
+    created: bool
+
+
+def head() -> str:
+    """The revision that this program works with."""
+    return HEAD
+
+
+def migrate(url: str) -> Migration:
+    """Bring the database to `head()`, in one transaction; a missing SQLite file is made (0600).
+
+    Raises:
+        SetupFault: DATABASE_MISSING, the SQLite file's folder is not there;
+            DATABASE_UNAVAILABLE; DATABASE_REVISION, the database is newer than this program.
+    """
+    path = sqlite_path(url)
+    created = path is not None and _create(path)
+    try:
+        engine = owner_engine(url)
+        try:
+            before = _upgrade(engine)
+        finally:
+            engine.dispose()
+    except BaseException:
+        if created and path is not None:
+            path.unlink(missing_ok=True)
+        raise
+    return Migration(before, HEAD, created)
+
+
+def migration_sql(url_or_dialect: str) -> str:
+    """The SQL from an empty database to `head()`, for a DBA to read and run.
+
+    Args:
+        url_or_dialect: `sqlite`, `postgresql` or a database URL; nothing is connected to.
+    """
+    plain = url_or_dialect in {"sqlite", "postgresql"}
+    dialect = url_or_dialect if plain else normalise(url_or_dialect).get_backend_name()
+    buffer = StringIO()
+    config = _config()
+    config.output_buffer = buffer
+    config.attributes["dialect"] = dialect
+    command.upgrade(config, "head", sql=True)
+    return buffer.getvalue()
+
+
+def revision(engine: Engine) -> str | None:
+    """The database's revision; None where no migration has run."""
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except (SQLAlchemyError, CommandError):
+        raise SetupFault(ReasonCode.DATABASE_UNAVAILABLE) from None
+
+
+def check_revision(engine: Engine) -> None:
+    """Refuse a database that this program's tables do not describe.
+
+    Raises:
+        SetupFault: DATABASE_REVISION.
+    """
+    found = revision(engine)
+    if found != HEAD:
+        raise SetupFault(ReasonCode.DATABASE_REVISION, f"found {found or 'none'}, needs {HEAD}")
+
+
+def _create(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        raise SetupFault(ReasonCode.DATABASE_MISSING, "its folder does not exist") from None
+    except OSError:
+        raise SetupFault(ReasonCode.DATABASE_UNAVAILABLE, "the file cannot be made") from None
+    return True
+
+
+def _upgrade(engine: Engine) -> str | None:
+    with transaction(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(_ONE_AT_A_TIME)
+        before = MigrationContext.configure(connection).get_current_revision()
+        if before != HEAD:
+            _run(connection, "head")
+        return before
+
+
+def _run(connection: Connection, target: str) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, target)
+    except CommandError:
+        raise SetupFault(ReasonCode.DATABASE_REVISION, f"this program has {HEAD}") from None
+    except SQLAlchemyError as error:
+        raise fault(error) from None
+
+
+def _config() -> Config:
+    config = Config()
+    # Alembic's options are interpolated, so a percent sign in a path is doubled.
+    config.set_main_option("script_location", str(folder("migrations")).replace("%", "%%"))
+    return config

@@ -1,0 +1,53 @@
+"""Small questions that a run and `status` ask: is there work, is there anything, what is why."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, column, exists, func, or_, select, table
+
+from ecgbatch.store.tables import item, recording, work
+from ecgbatch.terms import Disposition, ItemState, ReasonCode, WorkState
+
+_DISPOSITION = table("v_disposition", column("disposition"), column("reason"))
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonCount:
+    """How many items have a disposition for a reason."""
+
+    disposition: Disposition
+    reason: ReasonCode
+    items: int
+
+
+def has_recordings(connection: Connection) -> bool:
+    return bool(connection.execute(select(exists().select_from(recording))).scalar_one())
+
+
+def due(connection: Connection, source_id: int, bundle_digest: str, as_of: datetime) -> int:
+    """How many units a claim up to `as_of` could lease, expired leases included."""
+    waiting = and_(work.c.state == WorkState.RETRY_WAIT, work.c.next_at <= as_of)
+    lost = and_(work.c.state == WorkState.LEASED, work.c.lease_until < as_of)
+    count = (
+        select(func.count())
+        .select_from(work.join(item, item.c.item_id == work.c.item_id))
+        .where(
+            work.c.bundle_digest == bundle_digest,
+            item.c.source_id == source_id,
+            item.c.state == ItemState.ADMITTED,
+            or_(work.c.state == WorkState.READY, waiting, lost),
+        )
+    )
+    return int(connection.execute(count).scalar_one())
+
+
+def reasons(connection: Connection) -> list[ReasonCount]:
+    """Every disposition that has a reason, with its reasons, most frequent first."""
+    number = func.count()
+    rows = connection.execute(
+        select(_DISPOSITION.c.disposition, _DISPOSITION.c.reason, number)
+        .where(_DISPOSITION.c.reason.is_not(None))
+        .group_by(_DISPOSITION.c.disposition, _DISPOSITION.c.reason)
+        .order_by(_DISPOSITION.c.disposition, number.desc(), _DISPOSITION.c.reason)
+    )
+    return [ReasonCount(Disposition(kind), ReasonCode(why), items) for kind, why, items in rows]

@@ -1,0 +1,65 @@
+"""Sources and runs: where ECGs come from, and each pass over them."""
+
+import json
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, insert, select, update
+
+from ecgbatch.store.engine import now
+from ecgbatch.store.tables import run, source
+
+
+def ensure_source(
+    connection: Connection,
+    name: str,
+    *,
+    kind: str,
+    root: str,
+    authority: str,
+    time_zone: str | None,
+) -> int:
+    """The source of this name, made if new; where it lies is kept up to date.
+
+    Args:
+        kind: `folder` or `database`.
+        root: what locators are relative to.
+        authority: whose patient identifiers its files carry.
+        time_zone: IANA name of the files' wall clock, or None.
+    """
+    facts = {"kind": kind, "root": root, "authority": authority, "time_zone": time_zone}
+    known = connection.execute(select(source).where(source.c.name == name)).mappings().first()
+    if known is None:
+        made = insert(source).values(name=name, **facts).returning(source.c.source_id)
+        return int(connection.execute(made).scalar_one())
+    if any(known[column] != fact for column, fact in facts.items()):
+        connection.execute(update(source).where(source.c.name == name).values(**facts))
+    return int(known["source_id"])
+
+
+def start_run(connection: Connection, kind: str, source_id: int | None, worker: str) -> int:
+    """A new run of one worker; events and results carry its number."""
+    started = insert(run).values(
+        kind=kind, source_id=source_id, worker=worker, started_at=now(connection)
+    )
+    return int(connection.execute(started.returning(run.c.run_id)).scalar_one())
+
+
+def end_run(
+    connection: Connection,
+    run_id: int,
+    exit_code: int,
+    counts: Mapping[str, int],
+    canary: str | None = None,
+) -> None:
+    """Close a run.
+
+    Args:
+        counts: how many ECGs ended as what in this run; keys are dispositions.
+        canary: what became of the golden ECGs, or None where none were scored.
+    """
+    text = json.dumps(dict(counts), sort_keys=True, separators=(",", ":"))
+    connection.execute(
+        update(run)
+        .where(run.c.run_id == run_id)
+        .values(ended_at=now(connection), exit_code=exit_code, counts=text, canary=canary)
+    )
