@@ -11,8 +11,8 @@ from ecgbatch.cli.main import cli
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 _INTRODUCTION = """# Commands
 
-Written by `make docs` from the commands' own help. Every command takes `--config FILE` or
-`--db URL`, and `--json`.
+Written by `make docs` from the commands' own help. A command that uses a database takes
+`--config FILE` or `--db URL`; every command takes `--json`.
 
 | exit code | meaning |
 |---|---|
@@ -41,7 +41,7 @@ def _sections(group: click.Group, path: tuple[str, ...]) -> Iterator[str]:
             continue
         runner = CliRunner(env={"COLUMNS": "80"})
         shown = runner.invoke(cli, [*here, "--help"], prog_name="ecgbatch", terminal_width=80)
-        yield f"\n## ecgbatch {' '.join(here)}\n\n```\n{shown.output.rstrip()}\n```\n"
+        yield f"\n## ecgbatch {' '.join(here)}\n\n```\n{shown.stdout.rstrip()}\n```\n"
 
 
 if __name__ == "__main__":
