@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from ecgbatch.bundle.digest import bundle_digest
 from ecgbatch.bundle.load import Bundle, load_bundle
 from ecgbatch.bundle.manifest import Manifest
@@ -17,7 +15,7 @@ from ecgbatch.scoring.scorer import Scorer
 from ecgbatch.settings import Settings
 from ecgbatch.store import bundles
 from ecgbatch.store.bundles import BundleRow, StratumRow
-from ecgbatch.store.engine import transaction
+from ecgbatch.store.engine import Engine, transaction
 from ecgbatch.terms import ANY_VESSEL, BundleRole, ReasonCode, Stratum
 
 

@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from ecgbatch.admission import bundle_for, load_scorer
 from ecgbatch.errors import EcgbatchError
 from ecgbatch.preparation import open_database, site_key
 from ecgbatch.provenance import code_version, library_versions
 from ecgbatch.settings import Settings
-from ecgbatch.store.engine import sqlite_path
+from ecgbatch.store.engine import Engine, sqlite_path
 from ecgbatch.store.migrate import head
 
 _LITTLE_SPACE = 1 << 30

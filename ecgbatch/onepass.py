@@ -8,8 +8,6 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from ecgbatch import isolation, telemetry
 from ecgbatch.admission import load_scorer
 from ecgbatch.errors import EcgbatchError, InputFault, LeaseLost, SetupFault, TransientFault
@@ -21,7 +19,7 @@ from ecgbatch.settings import Settings
 from ecgbatch.sources.folder import FolderSource
 from ecgbatch.store import ledger, overview
 from ecgbatch.store.bundles import BundleRow
-from ecgbatch.store.engine import transaction
+from ecgbatch.store.engine import Engine, transaction
 from ecgbatch.terms import Disposition, ReasonCode
 
 _NOTE_BATCH = 500

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from ecgbatch.errors import SetupFault
 from ecgbatch.identity import Pseudonymiser, create_site_key, load_site_key
 from ecgbatch.settings import Settings
 from ecgbatch.store import overview
-from ecgbatch.store.engine import open_engine, sqlite_path, transaction
+from ecgbatch.store.engine import Engine, open_engine, sqlite_path, transaction
 from ecgbatch.store.migrate import check_revision, migrate
 from ecgbatch.terms import ReasonCode
 

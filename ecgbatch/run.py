@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for
 from ecgbatch.errors import SetupFault, TransientFault
@@ -18,7 +16,7 @@ from ecgbatch.settings import Settings
 from ecgbatch.sources.folder import FolderSource
 from ecgbatch.store import ledger, overview, queries
 from ecgbatch.store.bundles import BundleRow
-from ecgbatch.store.engine import sqlite_path, transaction
+from ecgbatch.store.engine import Engine, sqlite_path, transaction
 from ecgbatch.store.locks import source_lock
 from ecgbatch.store.overview import ReasonCount
 from ecgbatch.terms import Disposition, ExitCode, ReasonCode

@@ -8,7 +8,8 @@ import click
 from ecgbatch.cli.options import print_json, print_table, settings_from, settings_options
 from ecgbatch.cli.tables import print_attention, print_counts, print_reasons
 from ecgbatch.reasons import advice
-from ecgbatch.terms import DEMONSTRATION_NOTICE, ExitCode
+from ecgbatch.store.queries import Failure
+from ecgbatch.terms import DEMONSTRATION_NOTICE, Disposition, ExitCode
 
 
 @click.command("status")
@@ -66,7 +67,7 @@ def command(
                     failure.item_id,
                     failure.disposition,
                     failure.reason,
-                    "yes" if failure.acknowledged_at else "no",
+                    _acknowledged(failure),
                     failure.locator,
                     advice(failure.reason),
                 )
@@ -76,3 +77,10 @@ def command(
     else:
         print_attention(attention)
     sys.exit(exit_code)
+
+
+def _acknowledged(failure: Failure) -> str | None:
+    """Only failed and unsupported items wait for someone."""
+    if failure.disposition not in (Disposition.FAILED, Disposition.UNSUPPORTED):
+        return None
+    return "yes" if failure.acknowledged_at else "no"

@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, create_engine, event, func, make_url, select
+from sqlalchemy import Engine as Engine  # noqa: PLC0414 - for those who only hold one
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
