@@ -1,5 +1,7 @@
 """The steps of one pass over a source: look, admit, claim, assess, finish."""
 
+import os
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -52,6 +54,7 @@ class Pass:
 
 def look_and_work(one: Pass) -> None:
     settle_s = one.settings.stability.settle_s
+    _bury(one)
     looked_at = _look(one)
     unstable = _admit(one)
     _work(one)
@@ -65,6 +68,25 @@ def look_and_work(one: Pass) -> None:
         _work(one)
     with transaction(one.engine) as connection:
         ledger.mark_missing(connection, one.source_id, looked_at, one.run_id)
+
+
+def _bury(one: Pass) -> None:
+    """Take over at once from workers of this machine that are dead, not when their lease ends."""
+    with transaction(one.engine) as connection:
+        for worker in ledger.holders(connection, one.source_id):
+            host, _, pid = worker.rpartition(":")
+            if host == socket.gethostname() and pid.isdigit() and not _is_running(int(pid)):
+                ledger.expire(connection, worker)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _look(one: Pass) -> datetime:

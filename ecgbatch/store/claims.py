@@ -115,6 +115,31 @@ def claim(
     return [_unit(row, bundle_digest) for row in rows]
 
 
+def holders(connection: Connection, source_id: int) -> list[str]:
+    """The workers that hold a lease on anything of this source."""
+    held = (
+        select(work.c.worker)
+        .join(item, item.c.item_id == work.c.item_id)
+        .where(item.c.source_id == source_id, work.c.state == WorkState.LEASED)
+        .distinct()
+    )
+    return [str(worker) for worker in connection.execute(held).scalars()]
+
+
+def expire(connection: Connection, worker: str) -> int:
+    """End the leases of a worker that is known to be dead; its work is claimed again, alone.
+
+    Should it live after all, its token is old by then and it can write nothing.
+    """
+    moment = now(connection)
+    ended = (
+        update(work)
+        .where(work.c.worker == worker, work.c.state == WorkState.LEASED)
+        .values(lease_until=moment - timedelta(seconds=1))
+    )
+    return connection.execute(ended).rowcount
+
+
 def release(connection: Connection, units: Sequence[WorkUnit], run_id: int | None = None) -> int:
     """Give leased work back untouched, without an attempt spent; what is no longer held stays.
 

@@ -7,7 +7,7 @@ Every change of `item.state` and `work.state` is made by the functions named her
 from sqlalchemy import Connection, func, select, text
 
 from ecgbatch.errors import EcgbatchError
-from ecgbatch.store.claims import admit, claim, release
+from ecgbatch.store.claims import admit, claim, expire, holders, release
 from ecgbatch.store.discovery import Noted, mark_missing, note, present_items, unstable
 from ecgbatch.store.engine import now
 from ecgbatch.store.finish import finish
@@ -22,7 +22,9 @@ __all__ = [
     "claim",
     "end_run",
     "ensure_source",
+    "expire",
     "finish",
+    "holders",
     "mark_missing",
     "note",
     "now",
