@@ -25,7 +25,7 @@ _C = ReasonCode
 
 REASONS: dict[ReasonCode, Reason] = {
     _C.FORMAT_UNKNOWN: Reason(
-        _F, "No reader recognises the content; export it as WFDB or GE MUSE XML, or acknowledge it."
+        _F, "No reader recognises the content; export it in a format that `ecgbatch formats` lists, or acknowledge it."
     ),
     _C.WFDB_FORMAT_RARE: Reason(
         _F,
@@ -34,6 +34,39 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.XML_VARIANT_UNSUPPORTED: Reason(
         _F,
         "The XML is of a known vendor but of a variant that is not read; export it in another one.",
+    ),
+    _C.DICOM_VARIANT_UNSUPPORTED: Reason(
+        _F,
+        "The DICOM file holds no waveform or a coding of it that is not read; export the ECG as 16-bit waveform.",
+    ),
+    _C.SCP_VARIANT_UNSUPPORTED: Reason(
+        _F,
+        "The SCP-ECG file is compressed with a reference beat, bimodally or by several tables; export it without.",
+    ),
+    _C.EDF_VARIANT_UNSUPPORTED: Reason(
+        _F, "The EDF+ file has gaps (EDF+D); export a continuous recording."
+    ),
+    _C.FORMAT_ISHNE: Reason(
+        _F, "An ISHNE Holter recording of hours; export the resting 12-lead ECG as DICOM or XML."
+    ),
+    _C.FORMAT_MFER: Reason(
+        _F, "MFER is not read; export the 12-lead ECG as DICOM, HL7 aECG or SCP-ECG."
+    ),
+    _C.FORMAT_BDF: Reason(
+        _F, "BDF (24 bit) is not read; export the 12-lead ECG as EDF+, DICOM or WFDB."
+    ),
+    _C.FORMAT_PDF: Reason(
+        _F, "A PDF is a picture without samples; export the waveform as DICOM, XML or SCP-ECG."
+    ),
+    _C.FORMAT_VENDOR_XML: Reason(
+        _F,
+        "The XML of this vendor's system is known but not read; export HL7 aECG, DICOM or MUSE XML.",
+    ),
+    _C.FORMAT_VENDOR_BINARY: Reason(
+        _F, "A binary file of a vendor or program; export the ECG as DICOM, HL7 aECG or SCP-ECG."
+    ),
+    _C.FORMAT_TEXT_EXPORT: Reason(
+        _F, "A text export loses what says who and when; export the ECG as XML or DICOM."
     ),
     _C.INCOMPLETE: Reason(
         _S,
@@ -83,8 +116,22 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.TEXT_ENCODING_INVALID: Reason(
         _S, "The text is in none of the supported encodings; export it as UTF-8."
     ),
+    _C.EXPANSION_LIMIT: Reason(
+        _S, "The compressed file expands beyond any ECG; check where it comes from."
+    ),
+    _C.READER_NOT_INSTALLED: Reason(
+        _E,
+        'The library of this format is missing; install it with pip install "ecgbatch[formats]" and retry.',
+    ),
     _C.READER_CRASHED: Reason(
         _X, "The reader failed on this file; keep the file and report it with the reader's name."
+    ),
+    _C.READER_TIMEOUT: Reason(
+        _X,
+        "The reader needed more than isolation.seconds; keep the file and report it, then retry.",
+    ),
+    _C.READER_MEMORY: Reason(
+        _X, "The reader needed more than isolation.memory_bytes; check where the file comes from."
     ),
     _C.RESULT_NOT_FINITE: Reason(
         _X, "The net gave a number that is not finite; keep the file and run `ecgbatch doctor`."
@@ -116,6 +163,10 @@ REASONS: dict[ReasonCode, Reason] = {
         _S,
         "The text was not in the declared encoding and was read by the fallback; correct the export.",
     ),
+    _C.AECG_INCREMENT_REPAIRED: Reason(
+        _S,
+        "The aECG states its increment in seconds but means milliseconds, and was read so; correct the export.",
+    ),
     _C.UNIT_SUSPECTED: Reason(
         _S,
         "Typical peaks are 5, 200 or 1000 times too large, as after a usual unit error; check gain and unit; nothing was rescaled.",
@@ -125,7 +176,33 @@ REASONS: dict[ReasonCode, Reason] = {
         "The limb leads contradict Einthoven's and Goldberger's equations; check lead order and gains.",
     ),
     _C.LEADS_NEARLY_EQUAL: Reason(
-        _S, "Two chest leads are nearly equal; check the electrodes and the export."
+        _S, "Two leads are nearly equal; check the electrodes and the export."
+    ),
+    _C.LEAD_SATURATED: Reason(
+        _S,
+        "A lead rests at its highest or lowest value as when clipped; check the electrode and the range of the recorder.",
+    ),
+    _C.POWERLINE_NOISE: Reason(
+        _S,
+        "A lead carries mains hum at 50 or 60 Hz; check electrodes, cables and the notch filter.",
+    ),
+    _C.BASELINE_WANDER: Reason(
+        _S, "Most of a lead's power is baseline drift; check electrodes, breathing and movement."
+    ),
+    _C.MUSCLE_NOISE: Reason(
+        _S,
+        "A lead carries much noise above 35 Hz; let the patient rest and record again if in doubt.",
+    ),
+    _C.SNR_LOW: Reason(
+        _S, "The beats hardly resemble each other; look at the ECG before using its risk."
+    ),
+    _C.HEART_RATE_IMPLAUSIBLE: Reason(
+        _S,
+        "No plausible heart rate is found; look at the ECG and check the sampling frequency of the export.",
+    ),
+    _C.SAMPLING_FREQUENCY_SUSPECTED: Reason(
+        _S,
+        "Length and heart rate speak for another sampling frequency than the declared one; check the export; nothing was resampled.",
     ),
     _C.AGE_UNDER_18: Reason(_L, "Outside the intended use: age under 18 at acquisition."),
     _C.PACED: Reason(_L, "Outside the intended use: the device's statement names a pacemaker."),

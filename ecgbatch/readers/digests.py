@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 from ecgbatch.readers.scaling import StoredLead
+from ecgbatch.records import Counts
 from ecgbatch.terms import LEADS
 
 
@@ -11,13 +12,20 @@ def signal_digest(leads: Iterable[StoredLead], sampling_frequency: float) -> str
     """SHA-256 over the stored standard leads in LEADS order, and the sampling frequency.
 
     Per lead: name, mV per count to 9 digits, then its length and the counts (baseline
-    subtracted) as little-endian int64. Derived leads say nothing new and are left out.
+    subtracted), little-endian, in the narrowest of int16, int32 and int64 that holds them all:
+    a quarter of the bytes to hash. Derived leads say nothing new and are left out.
     """
     by_name = {lead.name: lead for lead in leads}
     digest = sha256()
     for name in (name for name in LEADS if name in by_name):
         lead = by_name[name]
         digest.update(f"{name}\0{lead.mv_per_count:.9g}\0{lead.counts.size}\0".encode())
-        digest.update(lead.counts.astype("<i8").tobytes())
+        digest.update(_narrow(lead.counts))
     digest.update(f"{sampling_frequency:.9g}".encode())
     return digest.hexdigest()
+
+
+def _narrow(counts: Counts) -> bytes:
+    widest = max(abs(int(counts.max())), abs(int(counts.min()))) if counts.size else 0
+    dtype = next((f"<i{size}" for size in (2, 4) if widest < 1 << (8 * size - 1)), "<i8")
+    return counts.astype(dtype).tobytes()

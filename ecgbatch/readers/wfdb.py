@@ -118,11 +118,15 @@ def _lead(line: SignalLine, signal: Counts) -> StoredLead | None:
     name = standard_name(line.description)
     if name is None:
         return None
-    counts = signal - line.baseline
+    counts = signal - line.baseline if line.baseline else signal
     # Divided by the gain, not multiplied by its reciprocal: to the bit what WFDB defines.
-    millivolts = counts / line.gain * line.mv_per_unit
+    millivolts = counts / line.gain
+    if line.mv_per_unit != 1.0:
+        millivolts = millivolts * line.mv_per_unit
     invalid = signal == FORMATS[line.format].invalid
-    return StoredLead(name, counts, line.mv_per_count, without_invalid(millivolts, invalid))
+    if invalid.any():
+        millivolts = without_invalid(millivolts, invalid)
+    return StoredLead(name, counts, line.mv_per_count, millivolts)
 
 
 def _identity(header: Header) -> Identity:

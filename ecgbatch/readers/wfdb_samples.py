@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecgbatch.errors import Incomplete, InputFault
 from ecgbatch.records import Counts
@@ -17,6 +18,10 @@ from ecgbatch.terms import ReasonCode
 _MAT_HEADER_BYTES = 20
 _MAT_NAME = b"val\0"
 _MAT_5_MAGIC = b"MATLAB 5.0"
+
+_Stored = NDArray[np.integer]
+"""(n_counts,) of any integer type, frame by frame."""
+_Unpack = Callable[[memoryview, int], _Stored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +36,38 @@ class SampleFormat:
 
     bits: int
     invalid: int
-    unpack: Callable[[bytes, int], Counts]
+    unpack: _Unpack
     matlab_type: int | None = None
 
     def n_bytes(self, n_counts: int) -> int:
         return (n_counts * self.bits + 7) // 8
 
 
-def _plain(dtype: str, shift: int = 0) -> Callable[[bytes, int], Counts]:
-    def unpack(content: bytes, n_counts: int) -> Counts:
+def _plain(dtype: str) -> _Unpack:
+    def unpack(content: memoryview, n_counts: int) -> _Stored:
+        return np.frombuffer(content, dtype=dtype, count=n_counts)
+
+    return unpack
+
+
+def _shifted(dtype: str, shift: int) -> _Unpack:
+    def unpack(content: memoryview, n_counts: int) -> _Stored:
         return np.frombuffer(content, dtype=dtype, count=n_counts).astype(np.int64) - shift
 
     return unpack
 
 
-def _unpack_212(content: bytes, n_counts: int) -> Counts:
+def _unpack_212(content: memoryview, n_counts: int) -> _Stored:
     """Two 12-bit counts in three bytes; the middle byte holds the high nibbles."""
-    padded = np.frombuffer(content + bytes(-len(content) % 3), dtype=np.uint8).astype(np.int64)
+    whole = bytes(content) + bytes(-len(content) % 3)
+    padded = np.frombuffer(whole, dtype=np.uint8).astype(np.int64)
     first, middle, last = padded.reshape(-1, 3).T
     pairs = np.stack([first | (middle & 0x0F) << 8, last | (middle & 0xF0) << 4], axis=1)
     counts = pairs.reshape(-1)[:n_counts]
     return np.where(counts >= 2048, counts - 4096, counts)
 
 
-def _unpack_24(content: bytes, n_counts: int) -> Counts:
+def _unpack_24(content: memoryview, n_counts: int) -> _Stored:
     low, middle, high = np.frombuffer(content, dtype=np.uint8).reshape(-1, 3).astype(np.int64).T
     counts = (low | middle << 8 | high << 16)[:n_counts]
     return np.where(counts >= 1 << 23, counts - (1 << 24), counts)
@@ -65,8 +78,8 @@ FORMATS: dict[str, SampleFormat] = {
     "24": SampleFormat(24, -(2**23), _unpack_24),
     "32": SampleFormat(32, -(2**31), _plain("<i4"), matlab_type=20),
     "61": SampleFormat(16, -(2**15), _plain(">i2")),
-    "80": SampleFormat(8, -(2**7), _plain("u1", 128), matlab_type=50),
-    "160": SampleFormat(16, -(2**15), _plain("<u2", 32768)),
+    "80": SampleFormat(8, -(2**7), _shifted("u1", 128), matlab_type=50),
+    "160": SampleFormat(16, -(2**15), _shifted("<u2", 32768)),
     "212": SampleFormat(12, -(2**11), _unpack_212),
 }
 
@@ -98,8 +111,9 @@ def read_counts(
         raise Incomplete("signal file")
     if length > expected:
         raise InputFault(ReasonCode.SIZE_MISMATCH)
-    counts = stored.unpack(content[byte_offset:], n_counts)
-    return np.ascontiguousarray(counts.reshape(n_samples, n_signals).T)
+    counts = stored.unpack(memoryview(content)[byte_offset:], n_counts)
+    # One pass turns frames into signals and widens them: copies cost more than arithmetic here.
+    return counts.reshape(n_samples, n_signals).T.astype(np.int64, order="C")
 
 
 def matlab_samples(content: bytes, name: str, byte_offset: int, n_signals: int) -> int:

@@ -5,8 +5,9 @@ is what the parser sees, whatever the declaration says.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from lxml import etree
 
@@ -16,6 +17,9 @@ from ecgbatch.terms import ReasonCode
 MAX_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_ELEMENTS = 200_000
+MAX_ATTRIBUTES = 200_000
+MAX_ATTRIBUTES_PER_ELEMENT = 256
+"""lxml needs quadratic time to list those of one element."""
 _CHUNK_BYTES = 64 * 1024
 _RESOURCE_LIMIT_EXCEEDED = 114
 """libxml2's code for text, attributes or nesting beyond its own limits."""
@@ -51,24 +55,35 @@ _ENTITY_REFERENCE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)[^\s;&<#]{1,256};"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An element: local name, its own text (comments inside left out) and its child elements."""
+    """An element: local name, its own text (comments inside left out) and its child elements.
+
+    Attributes:
+        attributes: by local name (`xsi:type` is `type`).
+    """
 
     name: str
     text: str = field(repr=False)
     nodes: tuple["Node", ...] = field(repr=False)
+    attributes: Mapping[str, str] = field(repr=False, hash=False)
 
     def children(self, name: str) -> Iterator["Node"]:
         return (node for node in self.nodes if node.name == name)
 
     def text_at(self, *path: str) -> str:
         """Stripped text of the first element at `path`; empty where there is none."""
-        node = self
+        node = self.child(*path)
+        return node.text.strip() if node else ""
+
+    def child(self, *path: str) -> "Node | None":
+        """The first element at `path`; each step takes the first of its name."""
+        node: Node | None = self
         for name in path:
-            found = next(node.children(name), None)
-            if found is None:
-                return ""
-            node = found
-        return node.text.strip()
+            node = next(node.children(name), None) if node else None
+        return node
+
+    def attribute(self, name: str) -> str:
+        """Stripped value of an attribute; empty where there is none."""
+        return self.attributes.get(name, "").strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,20 +236,25 @@ class _Builder:
         self._open: list[list[Node]] = [[]]
         self._root_tag = ""
         self._n_elements = 0
+        self._n_attributes = 0
 
     def take(self, parser: etree.XMLPullParser) -> None:
         for event, element in parser.read_events():
             if event == "start":
-                self._start(element.tag)
+                self._start(element)
             else:
                 self._end(element)
 
-    def _start(self, tag: str) -> None:
-        self._root_tag = self._root_tag or _local(tag)
+    def _start(self, element: etree._Element) -> None:
+        self._root_tag = self._root_tag or _local(element.tag)
         self._n_elements += 1
+        n_attributes = len(element.attrib)
+        self._n_attributes += n_attributes
         self._open.append([])
         if len(self._open) > MAX_DEPTH + 1 or self._n_elements > MAX_ELEMENTS:
             raise InputFault(ReasonCode.XML_LIMIT)
+        if n_attributes > MAX_ATTRIBUTES_PER_ELEMENT or self._n_attributes > MAX_ATTRIBUTES:
+            raise InputFault(ReasonCode.XML_LIMIT, "attributes")
 
     def _end(self, element: etree._Element) -> None:
         text = element.text or ""
@@ -243,7 +263,7 @@ class _Builder:
                 raise InputFault(ReasonCode.XML_ENTITY)
             text += child.tail or ""
         nodes = tuple(self._open.pop())
-        self._open[-1].append(Node(_local(element.tag), text, nodes))
+        self._open[-1].append(Node(_local(element.tag), text, nodes, _attributes(element)))
 
     def root_closes_in(self, text: str) -> bool:
         closing = rf"</(?:[^\s<>/:]+:)?{re.escape(self._root_tag)}\s*>"
@@ -251,6 +271,12 @@ class _Builder:
 
     def root(self) -> Node:
         return self._open[0][0]
+
+
+def _attributes(element: etree._Element) -> Mapping[str, str]:
+    # In reverse order, so that a name without namespace wins over the same one with one.
+    pairs = sorted(element.attrib.items(), reverse=True)
+    return MappingProxyType({_local(str(name)): str(value) for name, value in pairs})
 
 
 def _local(tag: str) -> str:

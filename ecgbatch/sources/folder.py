@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from ecgbatch.errors import EcgbatchError, InputFault, SetupFault, TransientFault
+from ecgbatch.readers.numpy_array import SIDECAR_SUFFIX
 from ecgbatch.readers.wfdb import member_names
 from ecgbatch.records import Member, RecordingBytes, Sighting
 from ecgbatch.terms import ReasonCode
@@ -18,6 +19,8 @@ _IN_TRANSIT = (".tmp", ".part", ".filepart", ".crdownload", "~")
 _HEADER = b".hea"
 _SIGNAL_FILES = (b".dat", b".mat")
 _HEADER_BYTES = 65536
+_ARRAY = b".npy"
+_SIDECAR = _ARRAY + os.fsencode(SIDECAR_SUFFIX)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ABSENT = "-"
@@ -68,6 +71,22 @@ class FolderSource:
             InputFault: not a regular file, or larger than the limit.
             TransientFault: it is gone, cannot be read now, or changed since it was seen.
         """
+        recording, prints = self._read(locator)
+        if ";".join(prints) != fingerprint:
+            raise TransientFault(ReasonCode.CHANGED_WHILE_READING)
+        return recording
+
+    def read_as_is(self, locator: str) -> RecordingBytes:
+        """As `read`, for a file that somebody names: nobody has seen it before.
+
+        Raises:
+            InputFault: not a regular file, or larger than the limit.
+            TransientFault: it is gone, cannot be read now, or changes while it is read.
+        """
+        return self._read(locator)[0]
+
+    def _read(self, locator: str) -> tuple[RecordingBytes, list[str]]:
+        """All members that are there, and the fingerprint of each."""
         parts = [unquote_to_bytes(part) for part in locator.split("/")]
         with _opened_folder(self.root, parts[:-1]) as folder:
             first, seen = _read_member(folder, parts[-1], self.limit_bytes)
@@ -82,9 +101,7 @@ class FolderSource:
                 members.append(member)
                 prints.append(seen)
                 left -= len(member.content)
-        if ";".join(prints) != fingerprint:
-            raise TransientFault(ReasonCode.CHANGED_WHILE_READING)
-        return RecordingBytes(tuple(members))
+        return RecordingBytes(tuple(members)), prints
 
 
 def locator_of(parts: tuple[bytes, ...]) -> str:
@@ -131,13 +148,14 @@ def _sightings(
     headers = {
         name: _header_members(folder, name) for name in files if name.lower().endswith(_HEADER)
     }
+    headers |= {name: (_sidecar(name),) for name in files if name.lower().endswith(_ARRAY)}
     taken = {member for members in headers.values() for member in members}
     unread = {_stem(name) for name, members in headers.items() if not members}
     for name in files:
         if name not in headers and (name in taken or _belongs_to(name, unread)):
             continue
         members = (name, *headers.get(name, ()))
-        is_orphan = name not in headers and name.lower().endswith(_SIGNAL_FILES)
+        is_orphan = name not in headers and name.lower().endswith((*_SIGNAL_FILES, _SIDECAR))
         yield Sighting(
             locator=locator_of((*inside.split(b"/"), name)),
             fingerprint=";".join(_fingerprint(files.get(member)) for member in members),
@@ -167,7 +185,14 @@ def _header_members(folder: int, name: bytes) -> tuple[bytes, ...]:
     return ()
 
 
+def _sidecar(array: bytes) -> bytes:
+    """What says rate, unit and leads of an array."""
+    return array + os.fsencode(SIDECAR_SUFFIX)
+
+
 def _named_by(name: bytes, content: bytes) -> tuple[str, ...]:
+    if name.lower().endswith(_ARRAY):
+        return (os.fsdecode(_sidecar(name)),)
     if not name.lower().endswith(_HEADER):
         return ()
     with suppress(EcgbatchError):

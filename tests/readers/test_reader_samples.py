@@ -153,7 +153,7 @@ def test_nothing_identifying_is_in_the_repr_of_a_recording() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x00" * 400, b"%PDF-1.7\n", b"<ECG/>", b"hello world\n", b"<restingecgdata/>"]
+    "content", [b"\x00" * 400, b"<ECG/>", b"hello world\n", b"<RestingEcgData/>"]
 )
 def test_content_that_nobody_recognises_is_format_unknown(content: bytes) -> None:
     with pytest.raises(InputFault) as caught:

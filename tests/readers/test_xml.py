@@ -71,10 +71,12 @@ def test_encodings_beyond_the_list_are_refused(name: str) -> None:
         b"<a>" * 65 + b"</a>" * 65,
         b"<a>" * 100_000,
         b"<a>" + b"<b/>" * 200_001 + b"</a>",
+        b"<a " + b" ".join(b'a%d="1"' % at for at in range(200_000)) + b"/>",
+        b"<a>" + b"<b c='1' d='2' e='3'/>" * 70_000 + b"</a>",
         b"<a>" + b"x" * (11 * 1024 * 1024) + b"</a>",
         b" " * (32 * 1024 * 1024 + 1),
     ],
-    ids=["depth", "endless depth", "elements", "text", "size"],
+    ids=["depth", "endless depth", "elements", "attributes of one", "attributes", "text", "size"],
 )
 def test_documents_beyond_any_ecg_are_refused(content: bytes) -> None:
     assert _reason(content) is R.XML_LIMIT
