@@ -1,53 +1,86 @@
 """The ordered list of checks. The first refusing finding is the reason of a rejection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from ecgbatch.quality import eligibility, leads, signal
+from ecgbatch.quality import eligibility, leads, noise, rhythm, signal
 from ecgbatch.quality.window import Window
 from ecgbatch.records import Finding, Recording
 from ecgbatch.settings import Eligibility, Quality
+from ecgbatch.terms import ReasonCode
 
-CHECKS: tuple[Callable[[Window, Quality], tuple[Finding, ...]], ...] = (
+Check = Callable[[Window, Quality], tuple[Finding, ...]]
+
+_ON_ANY_SIGNAL: tuple[Check, ...] = (
     leads.lead_missing,
     signal.too_short,
     signal.invalid_samples,
-    signal.amplitude,
+    signal.long_record,
+)
+_ON_NUMBERS: tuple[Check, ...] = (
+    rhythm.single_beat,
+    rhythm.calibration,
     signal.flat,
     signal.constant_run,
-    signal.calibration,
+    signal.amplitude,
     signal.unit_suspected,
     leads.limb_leads,
     leads.leads_nearly_equal,
-    signal.long_record,
+    signal.saturation,
 )
+_ON_SPECTRUM: tuple[Check, ...] = (
+    noise.powerline,
+    noise.wander,
+    noise.muscle_noise,
+    noise.snr,
+    rhythm.heart_rate,
+    rhythm.sampling_frequency,
+)
+CHECKS = _ON_ANY_SIGNAL + _ON_NUMBERS + _ON_SPECTRUM
+
+_NO_STRIP = ReasonCode.NOT_A_RHYTHM_STRIP
+_LEAST_S = 2.0
+_LARGEST_MV = 1e6
 
 
 def check(recording: Recording, quality: Quality, gates: Eligibility) -> tuple[Finding, ...]:
     """All findings on the window that is scored: the first 10 s, in mV, before any preprocessing.
 
-    A signal with invalid samples or without samples is not measured any further: the numbers would
-    be those of the holes.
+    What is refused is not measured any further, for the numbers would be those of the fault: a
+    signal with invalid samples or without samples, one that is no rhythm strip, a refused lead.
     """
     window = Window.of(recording)
-    findings: list[Finding] = list(recording.findings)
+    findings = [_as_set(finding, quality) for finding in recording.findings]
     # Absurd amplitudes overflow to infinity, which is as far beyond a limit as they are.
-    with np.errstate(over="ignore"):
-        for one in CHECKS:
-            if one not in _NEED_FINITE or _is_measurable(window):
-                findings += one(window, quality)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for one in _measurable(window):
+            if any(finding.reason is _NO_STRIP and finding.refuses for finding in findings):
+                break
+            refused = {finding.lead for finding in findings if finding.refuses} - {None}
+            findings += (new for new in one(window, quality) if new.lead not in refused)
     findings += eligibility.outside_intended_use(recording, gates)
     return tuple(findings)
+
+
+def _as_set(finding: Finding, quality: Quality) -> Finding:
+    """What the reader noticed refuses where the settings have a table for it that says so."""
+    setting = getattr(quality, finding.check, None)
+    return finding if setting is None else replace(finding, refuses=setting.refuses)
+
+
+def _measurable(window: Window) -> Iterator[Check]:
+    """The checks that this window allows; the spectrum needs 2 s, and powers that are numbers."""
+    yield from _ON_ANY_SIGNAL
+    if window.signal.size == 0 or not np.isfinite(window.signal).all():
+        return
+    yield from _ON_NUMBERS
+    duration_s = window.signal.shape[1] / window.sampling_frequency
+    if duration_s >= _LEAST_S and window.peaks.max() <= _LARGEST_MV:
+        yield from _ON_SPECTRUM
 
 
 def refusal(findings: tuple[Finding, ...]) -> Finding | None:
     """The finding that refuses the recording, if any does."""
     return next((finding for finding in findings if finding.refuses), None)
-
-
-_NEED_FINITE = frozenset(CHECKS[3:-1])
-
-
-def _is_measurable(window: Window) -> bool:
-    return window.signal.size > 0 and bool(np.isfinite(window.signal).all())

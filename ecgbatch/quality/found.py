@@ -12,7 +12,9 @@ def found(
     *,
     lead: str | None = None,
     value: float | None = None,
+    limit: float | None = None,
 ) -> Finding:
-    """A finding that refuses if the check's settings say so, with the limit they state."""
-    limit = setting.limit if isinstance(setting, Limit) else None
+    """A finding that refuses if the check's settings say so, with `limit` or the one they state."""
+    if limit is None and isinstance(setting, Limit):
+        limit = setting.limit
     return Finding(check, reason, lead, value, limit, setting.refuses)

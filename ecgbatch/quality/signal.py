@@ -10,7 +10,7 @@ from ecgbatch.terms import ReasonCode
 
 _UNIT_FACTORS = (5.0, 200.0, 1000.0)
 _USUAL_PEAK_MV = (0.2, 4.0)
-_LEADS_EQUAL_MV = 0.02
+_CLIPPED_S = 0.006
 
 
 def too_short(window: Window, quality: Quality) -> tuple[Finding, ...]:
@@ -49,10 +49,9 @@ def invalid_samples(window: Window, quality: Quality) -> tuple[Finding, ...]:
 def amplitude(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """|mV - the lead's median| beyond the limit."""
     check = quality.amplitude
-    peaks = np.abs(_centred(window)).max(axis=1)
     return tuple(
         found("amplitude", ReasonCode.AMPLITUDE_IMPLAUSIBLE, check, lead=name, value=float(peak))
-        for name, peak in zip(window.lead_names, peaks, strict=True)
+        for name, peak in zip(window.lead_names, window.peaks, strict=True)
         if peak > check.limit
     )
 
@@ -60,7 +59,9 @@ def amplitude(window: Window, quality: Quality) -> tuple[Finding, ...]:
 def unit_suspected(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """Names the usual unit error that would explain the amplitudes; the value is its factor."""
     check = quality.unit_suspected
-    typical = float(np.median(np.percentile(np.abs(_centred(window)), 99.5, axis=1)))
+    if float(np.median(window.peaks)) <= check.limit:
+        return ()
+    typical = float(np.median(np.percentile(np.abs(window.centred), 99.5, axis=1)))
     if typical <= check.limit:
         return ()
     low, high = _USUAL_PEAK_MV
@@ -84,7 +85,8 @@ def flat(window: Window, quality: Quality) -> tuple[Finding, ...]:
 def constant_run(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """A lead that stands still for longer than the limit (s): disconnected, railed or filled up."""
     check = quality.constant_run
-    runs_s = [_longest_run(lead) / window.sampling_frequency for lead in window.signal]
+    longer_than = int(check.limit * window.sampling_frequency)
+    runs_s = [_longest_run(lead, longer_than) / window.sampling_frequency for lead in window.signal]
     return tuple(
         found("constant_run", ReasonCode.LEAD_FLAT, check, lead=name, value=run_s)
         for name, run_s in zip(window.lead_names, runs_s, strict=True)
@@ -92,31 +94,43 @@ def constant_run(window: Window, quality: Quality) -> tuple[Finding, ...]:
     )
 
 
-def calibration(window: Window, quality: Quality) -> tuple[Finding, ...]:
-    """One square wave in every lead: the calibration pulse of the recorder, not a heart.
+def saturation(window: Window, quality: Quality) -> tuple[Finding, ...]:
+    """Time (s) that a lead spends at its own highest or lowest value: a clipped amplifier.
 
-    The value is the share of samples that lie on the wave's two levels.
+    Counted are stretches of at least 3 samples and 6 ms there; a smooth wave touches its extreme
+    once and shortly. Signal quality by single conditions whose cause can be named: Di Marco LY et
+    al. Physiol Meas 2012;33:1435-1448; this measure and its limit are ours.
     """
-    check = quality.calibration
-    spread = np.ptp(_centred(window), axis=0).max()
-    swing = float(np.ptp(window.signal[0]))
-    if window.signal.shape[0] < 2 or spread > _LEADS_EQUAL_MV or swing <= _LEADS_EQUAL_MV:
-        return ()
-    position = (window.signal[0] - window.signal[0].min()) / swing
-    share = float(np.mean((position < 0.05) | (position > 0.95)))
-    if share < check.limit:
-        return ()
-    return (found("calibration", ReasonCode.NOT_A_RHYTHM_STRIP, check, value=share),)
+    check = quality.saturation
+    shortest = max(3, round(_CLIPPED_S * window.sampling_frequency))
+    times_s = [
+        _samples_at_extremes(lead, shortest) / window.sampling_frequency for lead in window.signal
+    ]
+    return tuple(
+        found("saturation", ReasonCode.LEAD_SATURATED, check, lead=name, value=time_s)
+        for name, time_s in zip(window.lead_names, times_s, strict=True)
+        if time_s > check.limit
+    )
 
 
-def _centred(window: Window) -> Millivolts:
-    """Each lead without its median, which is the offset of the electrode."""
-    centred: Millivolts = window.signal - np.median(window.signal, axis=1, keepdims=True)
-    return centred
+def _samples_at_extremes(lead: Millivolts, shortest: int) -> int:
+    """Samples in stretches of at least `shortest` at the lead's maximum or minimum."""
+    n_samples = 0
+    for extreme in {float(lead.max()), float(lead.min())}:
+        at = np.flatnonzero(lead == extreme)
+        if at.size >= shortest:
+            ends = np.flatnonzero(np.diff(at) > 1)
+            lengths = np.diff(np.concatenate(([-1], ends, [at.size - 1])))
+            n_samples += int(lengths[lengths >= shortest].sum())
+    return n_samples
 
 
-def _longest_run(lead: Millivolts) -> int:
-    """Samples of the longest stretch of equal values."""
-    changes = np.flatnonzero(np.diff(lead) != 0)
+def _longest_run(lead: Millivolts, longer_than: int) -> int:
+    """Samples of the longest stretch of equal values; 0 if none is `longer_than`, quickly."""
+    stride = max(longer_than // 3, 1)
+    few = lead[::stride]
+    if longer_than > 3 and not ((few[2:] == few[1:-1]) & (few[1:-1] == few[:-2])).any():
+        return 0
+    changes = np.flatnonzero(lead[1:] != lead[:-1])
     edges = np.concatenate(([-1], changes, [lead.size - 1]))
     return int(np.diff(edges).max())

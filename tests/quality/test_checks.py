@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,15 +13,15 @@ from ecgbatch.quality.eligibility import is_outside
 from ecgbatch.records import Finding, Identity, Millivolts, Recording
 from ecgbatch.settings import load_settings
 from ecgbatch.terms import LEADS, ReasonCode
+from tests.support.real_ecgs import SAMPLES
 
 SETTINGS = load_settings(environment={})
-VECTORS = Path(__file__).parents[1] / "data" / "vectors" / "preprocessing.npz"
 
 
 def _clean() -> Millivolts:
-    """A 12-lead ECG in mV, (12, 5000) at 500 Hz, from the reference vectors."""
-    with np.load(VECTORS, allow_pickle=False) as vectors:
-        signal: Millivolts = vectors["input_mv"].copy()
+    """A real 12-lead ECG in mV, (12, 5000) at 500 Hz; its limb leads made to fit exactly."""
+    with np.load(SAMPLES / "wfdb" / "A0001.expected.npz", allow_pickle=False) as truth:
+        signal: Millivolts = truth["signal_mv"][:, :5000].astype(np.float64)
     lead_i, lead_ii = signal[0], signal[1]
     signal[2:6] = [
         lead_ii - lead_i,
@@ -194,9 +193,20 @@ def test_eligibility_refuses_where_a_site_says_so() -> None:
 
 
 def test_each_check_has_its_settings() -> None:
-    names = {one.__name__ for one in CHECKS}
+    names = {one.__name__ for one in CHECKS} | {"aecg_increment"}
 
     assert names == set(type(SETTINGS.quality).model_fields)
+
+
+def test_repair_of_a_reader_is_a_finding_and_refuses_where_it_is_switched_off() -> None:
+    repaired = Finding("aecg_increment", ReasonCode.AECG_INCREMENT_REPAIRED, value=500.0)
+    recording = replace(_recording(_clean()), findings=(repaired,))
+    off = load_settings(environment={"ECGBATCH_QUALITY__AECG_INCREMENT__REFUSES": "true"})
+
+    assert refusal(_check(recording)) is None
+    refused = refusal(check(recording, off.quality, off.eligibility))
+    assert refused is not None
+    assert refused.reason is ReasonCode.AECG_INCREMENT_REPAIRED
 
 
 @settings(max_examples=60, deadline=None)
