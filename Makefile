@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: demo test check docs demo-bundle wheel clean
+.PHONY: demo test fuzz check docs demo-bundle wheel clean
 
 # Set up, then score the sample ECGs that ship with the project into ecgbatch-demo.db.
 demo: .venv/.base
@@ -10,6 +10,11 @@ demo: .venv/.base
 # Set up what the tests need (PostgreSQL too), and run them.
 test: .venv/.test
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto
+
+# Damage the sample files of every format, MUTANTS times each, and print what came of it.
+MUTANTS ?= 5000
+fuzz: .venv/.test
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.fuzz --mutants $(MUTANTS)
 
 # Style, types, layers, spelling.
 check: .venv/.test

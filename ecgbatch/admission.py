@@ -1,6 +1,7 @@
 """Which bundle scores here: chosen by digest, proven on its golden ECGs, or refused."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def bundle_for(
     champion = _champion(engine)
     if champion is None and first_use:
         folder = stated or demonstration("bundle")
+        if settings.bundle.digest not in ("", bundle_digest(folder)):
+            raise SetupFault(ReasonCode.BUNDLE_PINNED_DIGEST)
         champion = activate(engine, settings, folder, why="first use", first_use=True)
         notices.append(f"first use: activated {champion.name} {champion.version} as champion")
     if champion is None:
@@ -78,7 +81,7 @@ def find_bundle(settings: Settings, champion: BundleRow, stated: Path | None = N
 def _folders(settings: Settings, champion: BundleRow, stated: Path | None) -> Iterator[Path]:
     candidates = (stated, settings.bundle.folder, champion.location, demonstration("bundle"))
     for candidate in candidates:
-        if candidate and Path(candidate).is_dir():
+        if candidate and os.path.isdir(candidate):  # noqa: PTH112 - says no where Path raises
             yield Path(candidate)
 
 

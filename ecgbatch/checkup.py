@@ -1,13 +1,13 @@
 """What `doctor` looks at: what is so and, where it is not well, how to mend it."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from ecgbatch.admission import bundle_for, load_scorer
 from ecgbatch.errors import EcgbatchError
-from ecgbatch.preparation import open_database, site_key
+from ecgbatch.preparation import open_to_read, site_key
 from ecgbatch.provenance import code_version, library_versions
 from ecgbatch.settings import Settings
 from ecgbatch.store.engine import Engine, sqlite_path
@@ -45,10 +45,14 @@ def _try(name: str, look: Callable[[], Line]) -> Line:
         return look()
     except EcgbatchError as fault:
         return Line(name, False, str(fault), fault.advice)
+    except OSError:
+        return Line(
+            name, False, "cannot be reached", "Check that the folder is there and may be entered."
+        )
 
 
 def _database(settings: Settings, opened: list[Engine]) -> Line:
-    engine, _ = open_database(settings)
+    engine = open_to_read(settings)
     opened.append(engine)
     return Line("database", True, f"{engine.dialect.name}, revision {head()}")
 
@@ -62,7 +66,7 @@ def _key(settings: Settings, engine: Engine) -> Line:
 def _source(settings: Settings) -> Line:
     if not settings.source.folder:
         return Line("source", True, "none in the settings; give --source to run-once")
-    if not Path(settings.source.folder).is_dir():
+    if not os.path.isdir(settings.source.folder):  # noqa: PTH112 - never raises
         return Line(
             "source", False, "the folder is not there", "Mount it, or correct source.folder."
         )

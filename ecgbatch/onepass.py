@@ -10,13 +10,14 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from ecgbatch import isolation, telemetry
+from ecgbatch import telemetry
 from ecgbatch.admission import load_scorer
 from ecgbatch.errors import EcgbatchError, InputFault, LeaseLost, SetupFault, TransientFault
 from ecgbatch.identity import Pseudonymiser
+from ecgbatch.isolation.decoder import Decoder
 from ecgbatch.pipeline import Instruments, assess
 from ecgbatch.provenance import code_version, library_versions, pipeline_id
-from ecgbatch.records import Outcome, Provenance, Quarantined, RetryLater, WorkUnit
+from ecgbatch.records import Finish, Outcome, Provenance, Quarantined, RetryLater, WorkUnit
 from ecgbatch.settings import Settings
 from ecgbatch.sources.folder import FolderSource
 from ecgbatch.store import ledger, overview
@@ -75,7 +76,9 @@ def _bury(one: Pass) -> None:
     with transaction(one.engine) as connection:
         for worker in ledger.holders(connection, one.source_id):
             host, _, pid = worker.rpartition(":")
-            if host == socket.gethostname() and pid.isdigit() and not _is_running(int(pid)):
+            is_here = host == socket.gethostname() and pid.isdigit()
+            # A lease in this very name is of an earlier life: nothing was claimed yet.
+            if worker == one.worker or (is_here and not _is_running(int(pid))):
                 ledger.expire(connection, worker)
 
 
@@ -130,7 +133,15 @@ def _work(one: Pass) -> None:
         expected = overview.due(connection, one.source_id, one.champion.digest, as_of)
     if not expected:
         return
-    instruments, provenance = _instruments(one)
+    with Decoder(one.settings.isolation) as decoder:
+        instruments, provenance = _instruments(one, decoder)
+        decoder.wait_until_ready()
+        _work_through(one, instruments, provenance, expected, as_of)
+
+
+def _work_through(
+    one: Pass, instruments: Instruments, provenance: Provenance, expected: int, as_of: datetime
+) -> None:
     one.reporter.progress(0, expected)
     n_done = 0
     while units := _claimed(one, provenance, as_of):
@@ -178,10 +189,7 @@ def _outcome(one: Pass, unit: WorkUnit, instruments: Instruments) -> Outcome:
 def _finish(one: Pass, unit: WorkUnit, outcome: Outcome, provenance: Provenance) -> None:
     log = telemetry.logger().bind(run_id=one.run_id, item_id=unit.item_id, work_id=unit.work_id)
     try:
-        with transaction(one.engine) as connection:
-            ended = ledger.finish(
-                connection, unit, outcome, provenance, one.settings.stability.grace_s
-            )
+        ended = _written(one, unit, outcome, provenance)
     except LeaseLost:
         log.warning("lease_lost")
         return
@@ -190,13 +198,27 @@ def _finish(one: Pass, unit: WorkUnit, outcome: Outcome, provenance: Provenance)
         log.info("not_scored", disposition=ended.disposition, reason=ended.reason)
 
 
-def _instruments(one: Pass) -> tuple[Instruments, Provenance]:
+def _written(one: Pass, unit: WorkUnit, outcome: Outcome, provenance: Provenance) -> Finish:
+    """One transaction; an ECG that gave another number before is set aside, the others go on."""
+    grace_s = one.settings.stability.grace_s
+    try:
+        with transaction(one.engine) as connection:
+            return ledger.finish(connection, unit, outcome, provenance, grace_s)
+    except EcgbatchError as fault:
+        if fault.reason is not ReasonCode.NONDETERMINISTIC:
+            raise
+    doubtful = Quarantined(None, ReasonCode.NONDETERMINISTIC, "finish")
+    with transaction(one.engine) as connection:
+        return ledger.finish(connection, unit, doubtful, provenance, grace_s)
+
+
+def _instruments(one: Pass, decoder: Decoder) -> tuple[Instruments, Provenance]:
     """Everything an assessment depends on, and what every row will say of it."""
     settings = one.settings
     scorer = load_scorer(settings, one.champion, one.bundle_folder)
     manifest = scorer.bundle.manifest
     instruments = Instruments(
-        decode=isolation.decode,
+        decode=decoder.decode,
         score=lambda prepared: scorer.score([prepared])[0],
         manifest=manifest,
         numerics=settings.scoring.precision,

@@ -1,14 +1,26 @@
 """Database and site key, fit for use or refused. Needs no torch, so that `status` is quick."""
 
+import os
 from pathlib import Path
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.identity import Pseudonymiser, create_site_key, load_site_key
 from ecgbatch.settings import Settings
 from ecgbatch.store import overview
-from ecgbatch.store.engine import Engine, open_engine, sqlite_path, transaction
+from ecgbatch.store.engine import Engine, open_engine, read_only, sqlite_path, transaction
 from ecgbatch.store.migrate import check_revision, migrate
 from ecgbatch.terms import ReasonCode
+
+
+def open_to_read(settings: Settings) -> Engine:
+    """The database at this version's revision, in sessions that can neither write nor lock.
+
+    Raises:
+        SetupFault: missing, unreachable, or at another revision.
+    """
+    engine = read_only(settings.database_url())
+    check_revision(engine)
+    return engine
 
 
 def open_database(settings: Settings, *, create: bool = False) -> tuple[Engine, list[str]]:
@@ -20,7 +32,7 @@ def open_database(settings: Settings, *, create: bool = False) -> tuple[Engine, 
     url = settings.database_url()
     path = sqlite_path(url)
     notices: list[str] = []
-    if create and path is not None and not path.exists():
+    if create and path is not None and not os.path.exists(path):  # noqa: PTH110 - never raises
         migrate(url)
         notices.append(f"created the database {path.name}")
     engine = open_engine(url)
@@ -53,7 +65,7 @@ def site_key(settings: Settings, engine: Engine) -> bytes | None:
     if settings.site.key_file:
         return load_site_key(Path(settings.site.key_file))
     path = _key_beside(settings)
-    if path.exists():
+    if os.path.exists(path):  # noqa: PTH110 - never raises
         return load_site_key(path)
     with transaction(engine) as connection:
         if overview.has_recordings(connection):
@@ -65,4 +77,7 @@ def _key_beside(settings: Settings) -> Path:
     database = sqlite_path(settings.database_url())
     if database is None:
         raise SetupFault(ReasonCode.SITE_KEY_MISSING)
-    return database.with_suffix(".key")
+    key = database.with_suffix(".key")
+    if key == database:
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, "a database is not called .key")
+    return key

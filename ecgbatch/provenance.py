@@ -1,8 +1,8 @@
 """What makes two results comparable, and what made one: pipeline identity and versions."""
 
-import getpass
 import json
 import os
+import pwd
 from importlib.metadata import PackageNotFoundError, version
 
 from ecgbatch.terms import SCORING_VERSION, Numerics
@@ -28,8 +28,8 @@ def library_versions() -> str:
 
 
 def actor() -> str:
-    """The operating system's user, by name where it has one."""
+    """The operating system's user, by name where it has one; no variable can change it."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"uid {os.geteuid()}"

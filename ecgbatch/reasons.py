@@ -25,7 +25,8 @@ _C = ReasonCode
 
 REASONS: dict[ReasonCode, Reason] = {
     _C.FORMAT_UNKNOWN: Reason(
-        _F, "No reader recognises the content; export it in a format that `ecgbatch formats` lists, or acknowledge it."
+        _F,
+        "No reader recognises the content; export it in a format that `ecgbatch formats` lists, or acknowledge it.",
     ),
     _C.WFDB_FORMAT_RARE: Reason(
         _F,

@@ -64,7 +64,7 @@ def run_once(
     try:
         pseudonymiser, made = pseudonymiser_of(settings, engine)
         champion, folder, chosen = bundle_for(settings, engine, stated_bundle, first_use=may_create)
-        for line in (*notices, *made, *chosen):
+        for line in (*chosen, *notices, *made):
             reporter.notice(line)
         source = _source(settings)
         source_id = _source_id(engine, settings, source)

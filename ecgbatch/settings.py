@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -53,6 +53,14 @@ class Limits(_Table):
     recording_bytes: int = Field(gt=0)
 
 
+class Isolation(_Table):
+    """What the reader process may use, and the readers of other packages in it."""
+
+    memory_bytes: int = Field(ge=256 * 1024 * 1024)
+    seconds: float = Field(gt=0)
+    plug_ins: tuple[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], ...] = Field(strict=False)
+
+
 class BundleChoice(_Table):
     folder: str
     digest: str = Field(pattern=r"^([0-9a-f]{64})?$")
@@ -82,6 +90,19 @@ class Limit(Switch):
     limit: float = Field(gt=0)
 
 
+class Band(Switch):
+    """A check against a lower and an upper bound, in the check's own unit."""
+
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("low must lie below high")
+        return self
+
+
 class Quality(_Table):
     """The gates, one table each; the field name is the finding's check name."""
 
@@ -91,11 +112,20 @@ class Quality(_Table):
     amplitude: Limit
     flat: Limit
     constant_run: Limit
+    single_beat: Limit
     calibration: Limit
     unit_suspected: Limit
     limb_leads: Limit
     leads_nearly_equal: Limit
+    saturation: Limit
+    powerline: Limit
+    wander: Limit
+    muscle_noise: Limit
+    snr: Limit
+    heart_rate: Band
+    sampling_frequency: Band
     long_record: Limit
+    aecg_increment: Switch
 
     @model_validator(mode="after")
     def _what_scoring_needs(self) -> Self:
@@ -122,6 +152,7 @@ class Settings(_Table):
     source: Source
     stability: Stability
     limits: Limits
+    isolation: Isolation
     bundle: BundleChoice
     scoring: Scoring
     work: Work
@@ -214,6 +245,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if not name.startswith(ENVIRONMENT_PREFIX) or name.startswith(_NOT_SETTINGS):
             continue
         keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        if len(keys) < 2:
+            raise SetupFault(ReasonCode.SETTINGS_INVALID, f"unknown environment variable {name}")
         table = values
         for key in keys[:-1]:
             table = table.setdefault(key, {})

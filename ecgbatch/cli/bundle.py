@@ -9,9 +9,12 @@ from ecgbatch.cli.options import print_json, print_table, settings_from, setting
 from ecgbatch.errors import SetupFault
 from ecgbatch.reasons import advice
 from ecgbatch.settings import Settings
-from ecgbatch.terms import DEMONSTRATION_NOTICE, INTENDED_USE_NOTICE, ExitCode
+from ecgbatch.terms import DEMONSTRATION_NOTICE, INTENDED_USE_NOTICE, ExitCode, ReasonCode
 
 _Folder = click.Path(exists=True, file_okay=False, path_type=Path)
+_BROKEN = {code for code in ReasonCode if code.startswith(("bundle_", "cuts_", "use_bn_"))} - {
+    ReasonCode.BUNDLE_NOT_ACTIVE
+} | {ReasonCode.CHECKPOINT_INVALID}
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -77,11 +80,12 @@ def verify(
     from ecgbatch.bundle.load import load_bundle
     from ecgbatch.scoring.scorer import Scorer
 
-    folder = folder or _champion_folder(_settings(config_file, db_url))
     try:
-        bundle = load_bundle(folder)
+        bundle = load_bundle(folder or _champion_folder(_settings(config_file, db_url)))
         scorer = Scorer(bundle)
     except SetupFault as fault:
+        if fault.reason not in _BROKEN:
+            raise
         if as_json:
             print_json({"is_sound": False, "reason": fault.reason, "detail": fault.detail})
         else:
@@ -202,7 +206,6 @@ def _settings(config_file: Path | None, db_url: str | None) -> Settings:
 
 def _champion_folder(settings: Settings) -> Path:
     from ecgbatch.admission import bundle_for
-    from ecgbatch.preparation import open_database
+    from ecgbatch.preparation import open_to_read
 
-    engine, _ = open_database(settings)
-    return bundle_for(settings, engine)[1]
+    return bundle_for(settings, open_to_read(settings))[1]

@@ -34,8 +34,8 @@ def command(database: Path, as_json: bool) -> None:
     trained on synthetic ECGs alone, so its numbers show how the pipeline works and nothing about
     anyone.
     """
-    from ecgbatch.cli.run import score
-    from ecgbatch.preparation import open_database
+    from ecgbatch.cli.run import print_summary, score, without_places
+    from ecgbatch.preparation import open_to_read
     from ecgbatch.store import queries
     from ecgbatch.store.engine import transaction
 
@@ -49,14 +49,16 @@ def command(database: Path, as_json: bool) -> None:
             "bundle": {"allow_demonstration": True},
         },
     )
-    exit_code = score(settings, bundle=None, may_create=True, as_json=as_json)
-    engine, _ = open_database(settings)
+    summary = score(settings, bundle=None, may_create=True, as_json=as_json)
+    engine = open_to_read(settings)
     with transaction(engine) as connection:
         risks = queries.latest_risks(connection, limit=100)
     if as_json:
-        print_json({"database": str(database), "risks": risks, "sql": _SQL})
+        answer = {"database": str(database), "run": without_places(summary)}
+        print_json({**answer, "risks": risks, "sql": _SQL})
     else:
+        print_summary(summary)
         print_risks(risks)
         click.echo(f"\nThe same in SQL, for example with `sqlite3 {database}`:\n\n{_SQL}")
-    if exit_code != ExitCode.DONE:
-        raise SystemExit(exit_code)
+    if summary.exit_code != ExitCode.DONE:
+        raise SystemExit(summary.exit_code)

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from ecgbatch import __version__
-from ecgbatch.errors import EcgbatchError, SetupFault
+from ecgbatch.errors import EcgbatchError, SetupFault, TransientFault
 from ecgbatch.reasons import advice
 from ecgbatch.terms import ExitCode, ReasonCode
 
@@ -25,6 +25,9 @@ COMMANDS = {
     ),
     "migrate": ("migrate", "Create the database or bring it to this version's revision."),
     "bundle": ("bundle", "Show, verify, activate or import a model bundle."),
+    "formats": ("formats", "The ECG formats that are read or refused by name, with evidence."),
+    "inspect": ("inspect", "What is understood of one ECG; with --plot the 12-lead page."),
+    "convert": ("convert", "Write ECGs as 12 x 5000 millivolts at 500 Hz: npy, WFDB or Parquet."),
     "demo": ("demo", "Score the shipped sample ECGs with the shipped demonstration model."),
 }
 
@@ -80,7 +83,8 @@ def _exit_code(fault: EcgbatchError) -> int:
         return ExitCode.LOCKED
     if fault.reason is ReasonCode.RECORD_UNKNOWN:
         return ExitCode.USAGE
-    return ExitCode.UNFIT if isinstance(fault, SetupFault) else ExitCode.INTERNAL
+    is_unfit = isinstance(fault, SetupFault | TransientFault)
+    return ExitCode.UNFIT if is_unfit else ExitCode.INTERNAL
 
 
 def _told(reason: ReasonCode, detail: str, exit_code: int) -> int:

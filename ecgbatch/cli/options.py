@@ -6,7 +6,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import click
 from rich.console import Console
@@ -17,6 +17,7 @@ from ecgbatch.settings import Settings, load_settings
 from ecgbatch.terms import DEMONSTRATION_NOTICE, INTENDED_USE_NOTICE
 
 _WIDEST = 10_000
+_SECRETS = {"password", "passfile", "sslpassword"}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -53,7 +54,8 @@ def settings_from(config_file: Path | None, db_url: str | None, **tables: Any) -
 def refuse_password(db_url: str) -> None:
     """Arguments are visible to every user of the machine."""
     try:
-        has_password = urlsplit(db_url).password is not None
+        parts = urlsplit(db_url)
+        has_password = parts.password is not None or _SECRETS & parse_qs(parts.query).keys()
     except ValueError:
         raise click.UsageError("--db is not a URL") from None
     if has_password:

@@ -2,7 +2,9 @@
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -13,6 +15,9 @@ from ecgbatch.cli.options import print_json, refuse_password, settings_options
 from ecgbatch.cli.tables import print_attention, print_counts, print_reasons
 from ecgbatch.settings import Settings, load_settings
 from ecgbatch.terms import DEMONSTRATION_NOTICE
+
+if TYPE_CHECKING:
+    from ecgbatch.run import RunSummary
 
 _Folder = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -43,7 +48,12 @@ def command(
     if is_adhoc == (config_file is not None) or (folder is None) != (db_url is None):
         raise click.UsageError("give either --config FILE or --source DIR with --db URL")
     settings = _settings(folder, db_url, config_file, settle)
-    sys.exit(score(settings, bundle=bundle, may_create=is_adhoc, as_json=as_json))
+    summary = score(settings, bundle=bundle, may_create=is_adhoc, as_json=as_json)
+    if as_json:
+        print_json(without_places(summary))
+    else:
+        print_summary(summary)
+    sys.exit(summary.exit_code)
 
 
 def _settings(
@@ -60,8 +70,10 @@ def _settings(
     return load_settings(config_file, tables)
 
 
-def score(settings: Settings, *, bundle: Path | None, may_create: bool, as_json: bool) -> int:
-    """Run once with a progress bar on a terminal and log lines elsewhere; returns the exit code."""
+def score(
+    settings: Settings, *, bundle: Path | None, may_create: bool, as_json: bool
+) -> "RunSummary":
+    """Run once with a progress bar on a terminal and log lines elsewhere."""
     from ecgbatch.onepass import Reporter
     from ecgbatch.run import run_once
 
@@ -77,7 +89,7 @@ def score(settings: Settings, *, bundle: Path | None, may_create: bool, as_json:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("scoring", total=None, visible=False)
-        summary = run_once(
+        return run_once(
             settings,
             Reporter(
                 notice=lambda line: click.echo(line, err=as_json),
@@ -88,13 +100,18 @@ def score(settings: Settings, *, bundle: Path | None, may_create: bool, as_json:
             may_create=may_create,
             stated_bundle=bundle,
         )
-    if as_json:
-        print_json(summary)
-        return summary.exit_code
+
+
+def without_places(summary: "RunSummary") -> "RunSummary":
+    """Where the bundle lies is nobody's business but the operator's."""
+    return replace(summary, champion=replace(summary.champion, location=None))
+
+
+def print_summary(summary: "RunSummary") -> None:
+    """What the run did, what the ledger says, and what to do about the rest."""
     print_counts("this run", summary.finished)
     print_counts("all items", summary.counts)
     print_reasons(summary.reasons)
     print_attention(summary.attention)
     if not summary.champion.is_clinical:
         click.echo(DEMONSTRATION_NOTICE)
-    return summary.exit_code

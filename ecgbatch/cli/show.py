@@ -38,11 +38,11 @@ def command(record: str, config_file: Path | None, db_url: str | None, as_json: 
 
     Shows where it lies, so the answer is for operators.
     """
-    from ecgbatch.preparation import open_database
+    from ecgbatch.preparation import open_to_read
     from ecgbatch.store import queries
     from ecgbatch.store.engine import transaction
 
-    engine, _ = open_database(settings_from(config_file, db_url))
+    engine = open_to_read(settings_from(config_file, db_url))
     with transaction(engine) as connection:
         detail = queries.show(connection, record)
     if as_json:

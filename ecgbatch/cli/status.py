@@ -1,6 +1,7 @@
 """`ecgbatch status`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,16 +21,16 @@ def command(
 ) -> None:
     """What became of the ECGs: counts, reasons, champion and last run.
 
-    With --failures every failed, unsupported, vanished and rejected item is listed with its place;
-    that list is for operators.
+    With --failures every failed, unsupported, vanished and rejected item is listed with its place,
+    and every one that waits for something that went wrong; that list is for operators.
 
     Exit code 0: nothing needs a person. 1: failed or unsupported items are not acknowledged.
     """
-    from ecgbatch.preparation import open_database
+    from ecgbatch.preparation import open_to_read
     from ecgbatch.store import bundles, ledger, overview, queries
     from ecgbatch.store.engine import transaction
 
-    engine, _ = open_database(settings_from(config_file, db_url))
+    engine = open_to_read(settings_from(config_file, db_url))
     with transaction(engine) as connection:
         counts = ledger.balance(connection)
         reasons = overview.reasons(connection)
@@ -37,16 +38,17 @@ def command(
         runs = queries.last_runs(connection, limit=1)
         attention = queries.attention(connection)
         failures = queries.failures(connection) if with_failures else []
+        stuck = overview.stuck(connection) if with_failures else []
     exit_code = ExitCode.ATTENTION if attention else ExitCode.DONE
     if as_json:
         answer = {
             "counts": counts,
             "reasons": reasons,
-            "champion": champion,
+            "champion": None if champion is None else replace(champion, location=None),
             "last_run": runs[0] if runs else None,
             "attention": attention,
         }
-        print_json(answer | ({"failures": failures} if with_failures else {}))
+        print_json(answer | ({"failures": failures, "stuck": stuck} if with_failures else {}))
         sys.exit(exit_code)
     print_counts("items", counts)
     if champion is not None:
@@ -72,6 +74,10 @@ def command(
                     advice(failure.reason),
                 )
                 for failure in failures
+            ]
+            + [
+                (one.item_id, one.disposition, one.reason, None, one.locator, advice(one.reason))
+                for one in stuck
             ],
         )
     else:

@@ -57,8 +57,12 @@ def cut_window(signal: Millivolts, ratio: Fraction, step: Window) -> tuple[Array
         raise Refusal(ReasonCode.TOO_SHORT)
     if padded:
         return np.pad(signal, ((0, 0), (0, n_needed - n_samples)), mode="edge"), padded
-    n_context = int(step.context_s * SAMPLING_FREQUENCY / ratio)
-    return np.asarray(signal[:, : n_needed + n_context], dtype=np.float64), 0
+    n_context = 0 if ratio == 1 else int(step.context_s * SAMPLING_FREQUENCY / ratio)
+    after = signal[:, n_needed : n_needed + n_context]
+    # What is not finite after the window is no context, and no fault of the window either.
+    invalid = np.flatnonzero(~np.isfinite(after).all(axis=0))
+    n_usable = int(invalid[0]) if invalid.size else after.shape[1]
+    return np.asarray(signal[:, : n_needed + n_usable], dtype=np.float64), 0
 
 
 def resample(signal: Array, ratio: Fraction, step: Resample) -> Array:

@@ -150,7 +150,7 @@ def _check_range(channel: Channel, counts: Counts, is_signed: bool) -> None:
     bits = channel.n_bits_stored
     if bits is None or counts.size == 0:
         return
-    limit = 2.0 ** (bits - is_signed)
+    limit = 2.0 ** (min(bits, 32) - is_signed)
     if not 1 <= bits <= 32 or counts.min() < -limit or counts.max() >= limit:
         raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "bits stored")
 

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from ecgbatch.readers.scaling import StoredLead
 from ecgbatch.records import Counts
-from ecgbatch.terms import LEADS
+from ecgbatch.terms import DERIVABLE_LEADS, LEADS
 
 
 def signal_digest(leads: Iterable[StoredLead], sampling_frequency: float) -> str:
@@ -13,9 +13,12 @@ def signal_digest(leads: Iterable[StoredLead], sampling_frequency: float) -> str
 
     Per lead: name, mV per count to 9 digits, then its length and the counts (baseline
     subtracted), little-endian, in the narrowest of int16, int32 and int64 that holds them all:
-    a quarter of the bytes to hash. Derived leads say nothing new and are left out.
+    a quarter of the bytes to hash. Where I and II are stored, the other limb leads say nothing
+    new and are left out, so that exports of 8 and of 12 leads agree.
     """
     by_name = {lead.name: lead for lead in leads}
+    if {"I", "II"} <= by_name.keys():
+        by_name = {name: lead for name, lead in by_name.items() if name not in DERIVABLE_LEADS}
     digest = sha256()
     for name in (name for name in LEADS if name in by_name):
         lead = by_name[name]

@@ -126,7 +126,9 @@ def _read_lead(node: Node) -> _Lead:
     mv_per_count = _mv_per_count(node)
     stored = np.frombuffer(content, dtype="<i2").astype(np.int64)
     counts = stored - _whole_number(node, "FirstSampleBaseline")
-    millivolts = without_invalid(counts.astype(np.float64) * mv_per_count, stored == _INVALID_COUNT)
+    is_off = node.text_at("LeadOff").upper() == "TRUE"
+    is_invalid = (stored == _INVALID_COUNT) | is_off
+    millivolts = without_invalid(counts.astype(np.float64) * mv_per_count, is_invalid)
     return _Lead(StoredLead(name, counts, mv_per_count, millivolts), has_crc)
 
 

@@ -40,6 +40,13 @@ _GAIN = re.compile(
 _RECORD_LINE_START = re.compile(
     r"[-\w.]{1,255}(?:/\d+)?[ \t]+\d+(?:[ \t]+(?:[-+.\d]|nan|inf).*)?[ \t]*", re.ASCII
 )
+_RECORD_LINE_ALONE = re.compile(
+    r"[-\w.]{1,255}(?:/\d+)?[ \t]+\d+[ \t]+(?:\d{2,}(?:\.\d*)?)(?:[/(][^ \t]*)?"
+    r"(?:[ \t]+\d+(?:[ \t]+.*)?)?",
+    re.ASCII,
+)
+_NEXT_LINE_START = re.compile(r"[^ \t]+[ \t]+\d", re.ASCII)
+"""A signal file and its format, or a segment and its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +87,23 @@ class _Lines:
 
 
 def looks_like_header(head: bytes) -> bool:
-    """Whether the first line that is no comment could be a record line."""
+    """Whether the first line that is no comment could be a record line, and the next one fits.
+
+    Two words and a number open many texts. So a record line alone has to state a sampling
+    frequency, and the next line has to name a signal file and its format, unless the text ends
+    there in the middle of a line: then the rest may not have arrived yet.
+    """
     text = _text(head)
-    first = next((line.strip() for line in text.split("\n") if _is_content(line)), "")
-    return len(first) <= MAX_LINE_BYTES and _RECORD_LINE_START.fullmatch(first) is not None
+    content = [line.strip() for line in text.split("\n") if _is_content(line)]
+    if not content or len(content[0]) > MAX_LINE_BYTES:
+        return False
+    if _RECORD_LINE_START.fullmatch(content[0]) is None:
+        return False
+    is_cut = not text.endswith("\n")
+    if len(content) == 1:
+        return is_cut or _RECORD_LINE_ALONE.fullmatch(content[0]) is not None
+    is_name_alone = is_cut and len(content) == 2 and len(content[1].split()) == 1
+    return is_name_alone or _NEXT_LINE_START.match(content[1]) is not None
 
 
 def member_names(header: bytes) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ _SIDECAR = _ARRAY + os.fsencode(SIDECAR_SUFFIX)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ABSENT = "-"
+_COMPANION = re.compile(r"(?:-journal|-wal|-shm|\.\d+\.lock)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class FolderSource:
 
     Attributes:
         limit_bytes: a recording that is larger is refused unread.
-        own_files: paths that the program itself writes; what starts like one is no ECG.
+        own_files: files (with their journals and locks) and folders that the program itself writes.
     """
 
     root: Path
@@ -52,14 +54,14 @@ class FolderSource:
         own = self._own_locators()
         try:
             for sighting in _scan_folder(root, b""):
-                if not sighting.locator.startswith(own):
+                if not _is_own(sighting.locator, own):
                     yield sighting
         finally:
             os.close(root)
 
-    def _own_locators(self) -> tuple[str, ...]:
+    def _own_locators(self) -> frozenset[str]:
         inside = (path for path in self.own_files if path.is_relative_to(self.root))
-        return tuple(
+        return frozenset(
             locator_of(tuple(os.fsencode(part) for part in path.relative_to(self.root).parts))
             for path in inside
         )
@@ -102,6 +104,12 @@ class FolderSource:
                 prints.append(seen)
                 left -= len(member.content)
         return RecordingBytes(tuple(members)), prints
+
+
+def _is_own(locator: str, own: frozenset[str]) -> bool:
+    """The very file, with a journal's or lock's ending, or inside a folder of ours."""
+    plain = _COMPANION.sub("", locator)
+    return plain in own or any(plain.startswith(f"{one}/") for one in own)
 
 
 def locator_of(parts: tuple[bytes, ...]) -> str:

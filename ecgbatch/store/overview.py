@@ -1,6 +1,6 @@
 """Small questions that a run and `status` ask: is there work, is there anything, what is why."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, column, exists, func, or_, select, table
@@ -8,7 +8,13 @@ from sqlalchemy import Connection, and_, column, exists, func, or_, select, tabl
 from ecgbatch.store.tables import item, recording, work
 from ecgbatch.terms import Disposition, ItemState, ReasonCode, WorkState
 
-_DISPOSITION = table("v_disposition", column("disposition"), column("reason"))
+_DISPOSITION = table(
+    "v_disposition",
+    column("item_id"),
+    column("locator"),
+    column("disposition"),
+    column("reason"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +24,31 @@ class ReasonCount:
     disposition: Disposition
     reason: ReasonCode
     items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """An item that waits because something is amiss; `locator` is for operators alone."""
+
+    item_id: int
+    locator: str = field(repr=False)
+    disposition: Disposition
+    reason: ReasonCode
+
+
+def stuck(connection: Connection) -> list[Stuck]:
+    """What waits for another reason than being new or next: incomplete, unreadable, changing."""
+    ordinary = (ReasonCode.NEW, ReasonCode.INTERRUPTED)
+    columns = _DISPOSITION.c
+    rows = connection.execute(
+        select(columns.item_id, columns.locator, columns.disposition, columns.reason)
+        .where(columns.disposition == Disposition.WAITING, columns.reason.not_in(ordinary))
+        .order_by(columns.item_id)
+    )
+    return [
+        Stuck(item_id, locator, Disposition(kind), ReasonCode(why))
+        for item_id, locator, kind, why in rows
+    ]
 
 
 def has_recordings(connection: Connection) -> bool:

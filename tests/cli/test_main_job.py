@@ -38,8 +38,8 @@ def test_every_sample_is_scored(job: tuple[Ended, Path]) -> None:
 def test_what_was_made_is_said_first(job: tuple[Ended, Path]) -> None:
     done, database = job
 
-    assert done.out.splitlines()[0] == "created the database results.db"
-    assert "first use: activated" in done.out
+    assert done.out.startswith("first use: activated")
+    assert "created the database results.db" in done.out
     assert (database.parent / "results.key").stat().st_mode & 0o777 == 0o600
     assert [e["kind"] for e in rows(database, "SELECT kind FROM event")].count("first_use") == 1
 
@@ -149,6 +149,9 @@ def test_demo_prints_one_row_per_ecg_and_the_sql(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert done.out.count("0.") >= 7 * 5
     assert NOTICE in done.out
+    again = ecgbatch("demo", "--json", cwd=tmp_path).json
+    assert len(again["risks"]) == 7
+    assert again["run"]["counts"]["scored"] == 7
     sql = done.out[done.out.index("SELECT recording_id") :]
     assert len(rows(tmp_path / "ecgbatch-demo.db", sql)) == 7
 

@@ -69,12 +69,12 @@ def test_what_the_program_writes_itself_is_no_ecg(tmp_path: Path) -> None:
     (tmp_path / "ward").mkdir()
     for name in ("ward/ecg.db", "ward/ecg.db-journal", "ward/ecg.db.1.lock", "ward/ecg.key"):
         (tmp_path / name).write_text("x")
-    (tmp_path / "ward" / "ecg.xml").write_text("x")
+    (tmp_path / "ward" / "ecg.db.xml").write_text("x")
     own = (tmp_path / "ward" / "ecg.db", tmp_path / "ward" / "ecg.key", Path("/elsewhere/a.db"))
 
     seen = FolderSource(tmp_path, 1 << 20, own).scan()
 
-    assert [sighting.locator for sighting in seen] == ["ward/ecg.xml"]
+    assert [sighting.locator for sighting in seen] == ["ward/ecg.db.xml"]
 
 
 def test_folders_are_searched_and_links_are_not_followed(tmp_path: Path) -> None:
