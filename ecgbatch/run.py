@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote_from_bytes
 
 from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for
@@ -104,12 +105,20 @@ def _source_id(engine: Engine, settings: Settings, source: FolderSource) -> int:
     with transaction(engine) as connection:
         return ledger.ensure_source(
             connection,
-            name=settings.source.name or str(source.root),
+            name=settings.source.name or _as_text(source.root),
             kind="folder",
-            root=str(source.root),
+            root=_as_text(source.root),
             authority=settings.site.authority,
             time_zone=settings.site.time_zone or None,
         )
+
+
+def _as_text(path: Path) -> str:
+    """The path; percent-encoded where its bytes are no UTF-8, which no database would take."""
+    try:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return quote_from_bytes(os.fsencode(path), safe="/")
 
 
 def _closed(one: Pass) -> RunSummary:

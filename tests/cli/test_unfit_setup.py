@@ -172,8 +172,11 @@ def test_unknown_key_is_named(copy: Path) -> None:
     assert "stability.setle_s" in done.err
 
 
-def test_password_on_the_command_line_is_a_usage_error() -> None:
-    done = ecgbatch("status", "--db", "postgresql://me:secret@db/ecg")
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:secret@db/ecg", "postgresql://me@db/ecg?password=secret"]
+)
+def test_password_on_the_command_line_is_a_usage_error(url: str) -> None:
+    done = ecgbatch("status", "--db", url)
 
     assert done.exit_code == 2
     assert "secret" not in done.err
@@ -202,6 +205,36 @@ def test_pinned_digest_must_be_the_champions(copy: Path) -> None:
 
     assert done.exit_code == 4
     _one_line(done, "bundle_pinned_digest")
+
+
+def test_pin_is_compared_before_the_first_use_activates_anything(
+    source: Path, tmp_path: Path
+) -> None:
+    done = _run(source, tmp_path / "r.db", ECGBATCH_BUNDLE__DIGEST="0" * 64)
+
+    assert done.exit_code == 4
+    assert rows(tmp_path / "r.db", "SELECT * FROM activation") == []
+
+
+def test_status_answers_while_another_program_reads(copy: Path) -> None:
+    with sqlite3.connect(copy / "r.db", isolation_level=None) as connection:
+        cursor = connection.execute("SELECT * FROM item, result, score")
+        cursor.fetchone()
+
+        done = ecgbatch("status", "--db", f"sqlite:///{copy / 'r.db'}")
+
+    assert done.exit_code == 0
+
+
+def test_damaged_champion_is_broken_not_missing(source: Path, tmp_path: Path) -> None:
+    save_small_bundle(tmp_path / "own")
+    assert _run(source, tmp_path / "r.db", "--bundle", tmp_path / "own").exit_code == 0
+    (tmp_path / "own" / "bundle.json").write_bytes(b"{}")
+
+    done = ecgbatch("bundle", "verify", "--db", f"sqlite:///{tmp_path / 'r.db'}")
+
+    assert done.exit_code == 1
+    assert "broken" in done.out
 
 
 def test_fault_is_an_object_where_json_was_asked_for(tmp_path: Path) -> None:

@@ -236,3 +236,18 @@ def test_another_order_is_refused(steps: Any) -> None:
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(SetupFault):
         preset("ecg-founder")
+
+
+@pytest.mark.parametrize("frequency", [250.0, 500.0, 1000.0])
+def test_invalid_samples_right_after_the_window_refuse_nothing(frequency: float) -> None:
+    n_samples = int(11 * frequency)
+    clean = np.random.default_rng(1).standard_normal((12, n_samples))
+    spoiled = clean.copy()
+    spoiled[4, int(10.2 * frequency) :] = np.nan
+
+    got = to_input(spoiled, frequency, preset("anyecg-ccta"))
+
+    assert np.isfinite(got.signal).all()
+    assert (
+        np.abs(got.signal - to_input(clean, frequency, preset("anyecg-ccta")).signal).max() < 0.05
+    )

@@ -201,3 +201,14 @@ def test_export_in_a_namespace_is_read_by_local_names() -> None:
     text = text.replace("<g:?", "<?").replace("<g:!DOCTYPE RestingECG", "<!DOCTYPE g:RestingECG")
     text = text.replace("<g:RestingECG>", '<g:RestingECG xmlns:g="urn:x">')
     assert decode(muse_bytes(text.encode())).signal_digest == decode(MADE).signal_digest
+
+
+def test_lead_that_was_off_has_no_valid_sample() -> None:
+    off = _in_rhythm(muse_bytes(GUANGXI.read_bytes()), "<LeadOff>FALSE", "<LeadOff>TRUE", 2)
+
+    recording = decode(off)
+
+    invalid = np.isnan(recording.signal).all(axis=1)
+    named = {name for name, one in zip(recording.lead_names, invalid, strict=True) if one}
+    # The first two rhythm leads are I and II, from which the limb leads are derived.
+    assert named == {"I", "II", "III", "aVR", "aVL", "aVF"}
