@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ecgbatch.errors import InputFault, Refusal
 from ecgbatch.readers.aecg_identity import read_identity, read_statements
-from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads, standard_name
+from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.scaling import (
     MIN_SAMPLING_FREQUENCY,
     StoredLead,
@@ -20,7 +20,6 @@ from ecgbatch.readers.scaling import (
     plain_number,
     without_invalid,
 )
-from ecgbatch.readers.statements import statement_normal
 from ecgbatch.readers.vendor_xml import INVALID_COUNT, MAX_VALUES, reader_findings
 from ecgbatch.readers.xml import Node, parse_xml, root_name
 from ecgbatch.records import Finding, Recording, RecordingBytes
@@ -69,22 +68,17 @@ def read(source: RecordingBytes) -> Recording:
     document = parse_xml(source.first)
     series, sequences = _rhythm(document.root)
     stored = _read_leads(sequences)
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
-    stated, repairs = repaired_frequency(_increment(sequences), stacked.signal.shape[1])
+    n_samples = max((lead.counts.size for lead in stored), default=0)
+    stated, repairs = repaired_frequency(_increment(sequences), n_samples)
     frequency = checked_sampling_frequency(stated)
     statements = read_statements(series)
-    return Recording(
-        signal=stacked.signal,
-        lead_names=stacked.names,
-        sampling_frequency=frequency,
-        signal_digest=signal_digest(stored, frequency),
-        format="aecg",
-        reader=NAME,
-        reader_version=VERSION,
-        derived_leads=stacked.derived,
+    return assemble(
+        NAME,
+        VERSION,
+        stored,
+        frequency,
         identity=read_identity(document.root, series, _head(sequences)),
         statements=statements,
-        statement_normal=statement_normal(statements),
         findings=(*reader_findings(document), *repairs),
     )
 

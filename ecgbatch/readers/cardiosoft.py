@@ -5,15 +5,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from ecgbatch.errors import InputFault, Refusal
+from ecgbatch.readers.assembly import assemble
 from ecgbatch.readers.cardiosoft_identity import read_identity
-from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads, standard_name
+from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.scaling import (
     checked_gain,
     checked_sampling_frequency,
     plain_number,
 )
-from ecgbatch.readers.statements import statement_normal
 from ecgbatch.readers.vendor_xml import (
     decimals,
     ensure_bounded,
@@ -57,20 +56,14 @@ def read(source: RecordingBytes) -> Recording:
     frequency, mv_per_count = _sampling_frequency(section), _mv_per_count(section)
     leads = _strip(section) if section.name == "StripData" else _disclosed(section, frequency)
     stored = tuple(stored_lead(name, counts, mv_per_count) for name, counts in leads)
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
     statements = _statements(root)
-    return Recording(
-        signal=stacked.signal,
-        lead_names=stacked.names,
-        sampling_frequency=frequency,
-        signal_digest=signal_digest(stored, frequency),
-        format="cardiosoft",
-        reader=NAME,
-        reader_version=VERSION,
-        derived_leads=stacked.derived,
+    return assemble(
+        NAME,
+        VERSION,
+        stored,
+        frequency,
         identity=read_identity(root),
         statements=statements,
-        statement_normal=statement_normal(statements),
         findings=reader_findings(document),
     )
 

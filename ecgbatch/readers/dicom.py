@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgbatch.errors import Incomplete, InputFault
+from ecgbatch.readers.assembly import assemble
 from ecgbatch.readers.dicom_groups import Channel, Group, chosen_group, read_groups
 from ecgbatch.readers.dicom_identity import dicom_faults, parse, read_identity, read_statements
-from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads
 from ecgbatch.readers.scaling import (
     StoredLead,
     checked_gain,
@@ -18,7 +17,6 @@ from ecgbatch.readers.scaling import (
     mv_per_unit,
     without_invalid,
 )
-from ecgbatch.readers.statements import statement_normal
 from ecgbatch.records import Counts, Recording, RecordingBytes
 from ecgbatch.terms import LEADS, ReasonCode
 
@@ -60,20 +58,14 @@ def read(source: RecordingBytes) -> Recording:
         group = chosen_group(read_groups(dataset))
     frequency = checked_sampling_frequency(group.frequency)
     stored = _stored_leads(group, _samples(group), frequency)
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
     statements = read_statements(dataset)
-    return Recording(
-        signal=stacked.signal,
-        lead_names=stacked.names,
-        sampling_frequency=frequency,
-        signal_digest=signal_digest(stored, frequency),
-        format="dicom",
-        reader=NAME,
-        reader_version=VERSION,
-        derived_leads=stacked.derived,
+    return assemble(
+        NAME,
+        VERSION,
+        stored,
+        frequency,
         identity=read_identity(dataset),
         statements=statements,
-        statement_normal=statement_normal(statements),
     )
 
 

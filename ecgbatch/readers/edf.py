@@ -11,10 +11,10 @@ from datetime import date, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgbatch.errors import Incomplete, InputFault
+from ecgbatch.errors import Incomplete, InputFault, Refusal
+from ecgbatch.readers.assembly import assemble
 from ecgbatch.readers.clock import age_between, sex_of, wall_clock
-from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads, standard_name
+from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.scaling import (
     StoredLead,
     checked_gain,
@@ -23,7 +23,6 @@ from ecgbatch.readers.scaling import (
     plain_number,
     without_invalid,
 )
-from ecgbatch.readers.statements import statement_normal
 from ecgbatch.records import Identity, Recording, RecordingBytes
 from ecgbatch.terms import ReasonCode
 
@@ -94,21 +93,17 @@ def read(source: RecordingBytes) -> Recording:
     frequencies = {signal.sampling_frequency for name, signal in signals if name}
     if len(frequencies) > 1:
         raise InputFault(ReasonCode.LEAD_LENGTHS_DIFFER, "sampling frequencies")
+    if not frequencies:
+        raise Refusal(ReasonCode.LEAD_MISSING)
     stored = tuple(_stored(name, signal) for name, signal in signals if name)
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
     frequency = checked_sampling_frequency(next(iter(frequencies), None))
-    return Recording(
-        signal=stacked.signal,
-        lead_names=stacked.names,
-        sampling_frequency=frequency,
-        signal_digest=signal_digest(stored, frequency),
-        format="edf",
-        reader=NAME,
-        reader_version=VERSION,
-        derived_leads=stacked.derived,
+    return assemble(
+        NAME,
+        VERSION,
+        stored,
+        frequency,
         identity=_identity(content, is_plus),
         statements=file.statements,
-        statement_normal=statement_normal(file.statements),
     )
 
 

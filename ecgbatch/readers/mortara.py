@@ -7,16 +7,15 @@ from datetime import date, datetime
 import numpy as np
 
 from ecgbatch.errors import InputFault, Refusal
+from ecgbatch.readers.assembly import assemble
 from ecgbatch.readers.clock import age_between, sex_of, wall_clock
-from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads, standard_name
+from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.scaling import (
     StoredLead,
     checked_gain,
     checked_sampling_frequency,
     plain_number,
 )
-from ecgbatch.readers.statements import statement_normal
 from ecgbatch.readers.vendor_xml import reader_findings, stated_age, stored_lead, whole_number
 from ecgbatch.readers.xml import Node, parse_xml, root_name
 from ecgbatch.records import Counts, Identity, Recording, RecordingBytes
@@ -52,20 +51,14 @@ def read(source: RecordingBytes) -> Recording:
         raise Refusal(ReasonCode.NO_RHYTHM_WAVEFORM)
     frequency = _sampling_frequency(channels)
     stored = tuple(lead for lead in map(_read_channel, channels) if lead)
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
     statements = _statements(document.root)
-    return Recording(
-        signal=stacked.signal,
-        lead_names=stacked.names,
-        sampling_frequency=frequency,
-        signal_digest=signal_digest(stored, frequency),
-        format="mortara",
-        reader=NAME,
-        reader_version=VERSION,
-        derived_leads=stacked.derived,
+    return assemble(
+        NAME,
+        VERSION,
+        stored,
+        frequency,
         identity=_identity(document.root),
         statements=statements,
-        statement_normal=statement_normal(statements),
         findings=reader_findings(document),
     )
 

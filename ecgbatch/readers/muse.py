@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgbatch.errors import InputFault, Refusal
-from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads, standard_name
+from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.muse_identity import read_identity
 from ecgbatch.readers.scaling import (
     StoredLead,
@@ -19,7 +19,6 @@ from ecgbatch.readers.scaling import (
     plain_number,
     without_invalid,
 )
-from ecgbatch.readers.statements import statement_normal
 from ecgbatch.readers.xml import Document, Node, parse_xml, root_name
 from ecgbatch.records import Finding, Recording, RecordingBytes
 from ecgbatch.terms import ReasonCode
@@ -58,21 +57,15 @@ def read(source: RecordingBytes) -> Recording:
     waveform = _rhythm(document.root)
     leads = tuple(_read_lead(node) for node in waveform.children("LeadData"))
     stored = tuple(lead.stored for lead in leads if lead.stored)
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
     frequency = _sampling_frequency(waveform)
     statements = _statements(document.root)
-    return Recording(
-        signal=stacked.signal,
-        lead_names=stacked.names,
-        sampling_frequency=frequency,
-        signal_digest=signal_digest(stored, frequency),
-        format="muse",
-        reader=NAME,
-        reader_version=VERSION,
-        derived_leads=stacked.derived,
+    return assemble(
+        NAME,
+        VERSION,
+        stored,
+        frequency,
         identity=read_identity(document.root),
         statements=statements,
-        statement_normal=statement_normal(statements),
         findings=_findings(document, leads),
     )
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ecgbatch.errors import Incomplete, InputFault
-from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads, standard_name
+from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.scaling import StoredLead, checked_sampling_frequency, mv_per_unit
 from ecgbatch.records import Millivolts, Recording, RecordingBytes
 from ecgbatch.terms import ReasonCode
@@ -69,16 +69,11 @@ def read(source: RecordingBytes) -> Recording:
     millivolts = _leads_first(_values(source.first), len(sidecar.leads)) * sidecar.mv_per_unit
     named = zip(map(standard_name, sidecar.leads), millivolts, strict=True)
     stored = tuple(_stored(name, row) for name, row in named if name)
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
-    return Recording(
-        signal=stacked.signal,
-        lead_names=stacked.names,
-        sampling_frequency=sidecar.sampling_frequency,
-        signal_digest=signal_digest(stored, sidecar.sampling_frequency),
-        format="npy",
-        reader=NAME,
-        reader_version=VERSION,
-        derived_leads=stacked.derived,
+    return assemble(
+        NAME,
+        VERSION,
+        stored,
+        sidecar.sampling_frequency,
     )
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgbatch.errors import InputFault, Refusal
-from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads, standard_name
+from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.philips_identity import read_identity, read_statements
 from ecgbatch.readers.philips_xli import decompress
 from ecgbatch.readers.scaling import (
@@ -17,7 +17,6 @@ from ecgbatch.readers.scaling import (
     checked_sampling_frequency,
     plain_number,
 )
-from ecgbatch.readers.statements import statement_normal
 from ecgbatch.readers.vendor_xml import MAX_VALUES, reader_findings, stored_lead
 from ecgbatch.readers.xml import Node, parse_xml, root_name
 from ecgbatch.records import Counts, Recording, RecordingBytes
@@ -71,20 +70,14 @@ def read(source: RecordingBytes) -> Recording:
     layout = _layout(waveform, _characteristics(document.root), version)
     counts = _without_residuals(layout.labels, _stored_counts(waveform, layout))
     stored = _leads(layout, counts)
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
     statements = read_statements(document.root)
-    return Recording(
-        signal=stacked.signal,
-        lead_names=stacked.names,
-        sampling_frequency=layout.sampling_frequency,
-        signal_digest=signal_digest(stored, layout.sampling_frequency),
-        format="philips",
-        reader=NAME,
-        reader_version=VERSION,
-        derived_leads=stacked.derived,
+    return assemble(
+        NAME,
+        VERSION,
+        stored,
+        layout.sampling_frequency,
         identity=read_identity(document.root),
         statements=statements,
-        statement_normal=statement_normal(statements),
         findings=reader_findings(document),
     )
 

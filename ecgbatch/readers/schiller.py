@@ -3,9 +3,9 @@
 from datetime import date, datetime
 
 from ecgbatch.errors import InputFault, Refusal
+from ecgbatch.readers.assembly import assemble
 from ecgbatch.readers.clock import age_between, sex_of, wall_clock
-from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads, standard_name
+from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.scaling import (
     StoredLead,
     checked_gain,
@@ -55,16 +55,11 @@ def read(source: RecordingBytes) -> Recording:
     frequency = _sampling_frequency(wavedata)
     mv_per_bit = _mv_per_bit(wavedata)
     stored = tuple(lead for channel in channels if (lead := _read_channel(channel, mv_per_bit)))
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
-    return Recording(
-        signal=stacked.signal,
-        lead_names=stacked.names,
-        sampling_frequency=frequency,
-        signal_digest=signal_digest(stored, frequency),
-        format="schiller",
-        reader=NAME,
-        reader_version=VERSION,
-        derived_leads=stacked.derived,
+    return assemble(
+        NAME,
+        VERSION,
+        stored,
+        frequency,
         identity=_identity(document.root),
         findings=reader_findings(document),
     )

@@ -8,8 +8,7 @@ from struct import calcsize, unpack_from
 import numpy as np
 
 from ecgbatch.errors import Incomplete, InputFault, Refusal
-from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads
+from ecgbatch.readers.assembly import assemble
 from ecgbatch.readers.scaling import StoredLead, checked_gain, checked_sampling_frequency
 from ecgbatch.readers.scp_huffman import (
     DEFAULT_TABLE,
@@ -19,7 +18,6 @@ from ecgbatch.readers.scp_huffman import (
     own_table,
 )
 from ecgbatch.readers.scp_identity import read_identity, read_statements
-from ecgbatch.readers.statements import statement_normal
 from ecgbatch.records import Counts, Finding, Recording, RecordingBytes
 from ecgbatch.terms import ReasonCode
 
@@ -83,21 +81,15 @@ def read(source: RecordingBytes) -> Recording:
     layout = _layout(file.sections)
     frequency = checked_sampling_frequency(1e6 / layout.interval_us if layout.interval_us else None)
     stored = _stored_leads(layout, _table(file.sections.get(2)))
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
     statements, edit = read_statements(file.sections.get(8, b""))
     mismatch = Finding(check="checksum", reason=ReasonCode.CHECKSUM_MISMATCH)
-    return Recording(
-        signal=stacked.signal,
-        lead_names=stacked.names,
-        sampling_frequency=frequency,
-        signal_digest=signal_digest(stored, frequency),
-        format="scp",
-        reader=NAME,
-        reader_version=VERSION,
-        derived_leads=stacked.derived,
+    return assemble(
+        NAME,
+        VERSION,
+        stored,
+        frequency,
         identity=read_identity(file.sections[1], edit),
         statements=statements,
-        statement_normal=statement_normal(statements),
         findings=() if file.is_intact else (mismatch,),
     )
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from itertools import groupby
 
 from ecgbatch.errors import Incomplete, InputFault, Refusal
+from ecgbatch.readers.assembly import assemble
 from ecgbatch.readers.clock import sex_of, wall_clock
-from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads, standard_name
+from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.scaling import StoredLead, plain_number, without_invalid
 from ecgbatch.readers.wfdb_header import (
     Header,
@@ -57,18 +57,13 @@ def read(source: RecordingBytes) -> Recording:
         for line, signal in zip(header.signals, counts, strict=True)
         if (lead := _lead(line, signal)) is not None
     )
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
     unprotected = Finding(check="checksum", reason=ReasonCode.CHECKSUM_ABSENT)
     has_checksums = all(line.checksum is not None for line in header.signals)
-    return Recording(
-        signal=stacked.signal,
-        lead_names=stacked.names,
-        sampling_frequency=header.sampling_frequency,
-        signal_digest=signal_digest(stored, header.sampling_frequency),
-        format="wfdb",
-        reader=NAME,
-        reader_version=VERSION,
-        derived_leads=stacked.derived,
+    return assemble(
+        NAME,
+        VERSION,
+        stored,
+        header.sampling_frequency,
         identity=_identity(header),
         findings=() if has_checksums else (unprotected,),
     )
