@@ -211,6 +211,18 @@ def test_what_was_compressed_comes_back(leads: list[list[int]], spare: int) -> N
     assert [lead.tolist() for lead in back] == counts
 
 
+def test_low_byte_of_the_last_word_may_be_missing() -> None:
+    words = [7, 9, 64, 65, 60, 64]
+    content = bytes(word >> 8 for word in words) + bytes(word & 255 for word in words)
+    leads = []
+    for kept in (content, content[:-1]):
+        payload = _lzw(kept)
+        leads.append(decompress(len(payload).to_bytes(4, "little") + bytes(4) + payload, 1, 6))
+    assert leads[0][0].tolist() == leads[1][0].tolist()
+    with pytest.raises(InputFault):
+        expand(_lzw(content[:-2]), len(content))
+
+
 FIFTEEN = (*LEADS, "V3R", "V4R", "V7")
 
 
