@@ -4,9 +4,16 @@ import re
 from collections.abc import Iterable, Iterator
 
 _FRAGMENT_END = re.compile(r"[\n;；。.,，:：]+")
-_NORMAL = frozenset({"normal ecg", "normal ekg", "正常心电图"})
+_NORMAL = frozenset(
+    {
+        *("normal ecg", "normal ekg", "ecg normale", "ecg normal", "ekg normal"),
+        *("normales ekg", "normaal ecg", "正常心电图"),
+    }
+)
 _NOT_NORMAL = re.compile(
     r"\b(?:abnormal|borderline|otherwise normal)\s+(?:ecg|ekg|electrocardiogram)\b"
+    r"|\b(?:ecg|ekg)\s+(?:anormale?|anormal|patologico|patológico|pathologique)\b"
+    r"|\b(?:abnormales|pathologisches|grenzwertiges)\s+ekg\b|\bafwijkend\s+ecg\b"
     r"|(?:异常|临界|边缘|大致正常|基本正常|不正常)心电图"
 )
 
@@ -52,6 +59,6 @@ def is_paced(texts: Iterable[str]) -> bool | None:
 def _fragments(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         for part in _FRAGMENT_END.split(text.casefold()):
-            fragment = " ".join(part.replace("*", " ").split())
+            fragment = " ".join(part.replace("*", " ").split()).strip("- ")
             if fragment:
                 yield fragment
