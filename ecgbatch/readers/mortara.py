@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from datetime import date, datetime
 
 import numpy as np
@@ -25,8 +26,9 @@ NAME = "mortara"
 VERSION = "1"
 
 _ROOT = "ECG"
-_MARKS = (b"UNITS_PER_MV", b"ACQUISITION_TIME", b"TYPICAL_CYCLE")
+_MARKS = (b"UNITS_PER_MV", b"ACQUISITION_TIME", b"TYPICAL_CYCLE", b"<CHANNEL ")
 _LAYOUT = {"BITS": "16", "FORMAT": "SIGNED", "ENCODING": "BASE64"}
+_SEPARATOR = re.compile(r"[-:T]")
 _FIELD_IDENTIFIER, _FIELD_SEX, _FIELD_BIRTH = "2", "4", "16"
 
 
@@ -118,7 +120,9 @@ def _statements(root: Node) -> tuple[str, ...]:
 
 def _identity(root: Node) -> Identity:
     fields = _fields(root)
-    acquired_at = _instant(root.attribute("ACQUISITION_TIME"))
+    acquired_at = _instant(root.attribute("ACQUISITION_TIME")) or _instant(
+        _SEPARATOR.sub("", root.attribute("ACQUISITION_TIME_XML"))
+    )
     return Identity(
         patient_identifier=_of(root, "SUBJECT", "ID", "LOCAL_ID") or fields.get(_FIELD_IDENTIFIER),
         acquired_at=acquired_at,

@@ -1,6 +1,7 @@
 """Mortara ELI Link XML: the third-party sample, and documents built from known counts."""
 
 import base64
+import re
 from datetime import datetime
 
 import numpy as np
@@ -65,6 +66,8 @@ def test_blank_fields_fall_back_or_are_none() -> None:
     changed = replaced(MADE, ' ID="PAT001"', ' ID=""')
     changed = replaced(changed, 'AGE="99"', 'AGE="0"')
     changed = replaced(changed, 'ACQUISITION_TIME="20231201120000"', 'ACQUISITION_TIME="20231201"')
+    assert decode(changed).identity.acquired_at == datetime(2023, 12, 1, 12)  # noqa: DTZ001
+    changed = replaced(changed, "2023-12-01T12:00:00", "2023-12-01")
     identity = decode(changed).identity
     assert identity.patient_identifier == "PAT001"
     assert (identity.acquired_at, identity.age_years) == (None, None)
@@ -116,6 +119,14 @@ def test_root_of_that_name_without_its_attributes_is_unknown() -> None:
     with pytest.raises(InputFault) as caught:
         decode(muse_bytes(b"<ECG><CHANNELS/></ECG>"))
     assert caught.value.reason is R.FORMAT_UNKNOWN
+
+
+def test_export_whose_first_lead_fills_the_sniffed_bytes_is_recognised() -> None:
+    text = _document({name: list(range(5000)) for name in LEADS}, rate="500")
+    text = text.replace(' ACQUISITION_TIME="20240101000000"', "")
+    text = re.sub(r"<CHANNEL (.*?) (DATA=.*?)/>", r"<CHANNEL \2 \1/>", text)
+    assert "UNITS_PER_MV" not in text[:8192]
+    assert decode(muse_bytes(text.encode())).n_samples == 5000
 
 
 def test_export_in_utf_16_is_read() -> None:
