@@ -126,7 +126,8 @@ def _disclosed(section: Node, frequency: float) -> Iterable[tuple[str, Counts]]:
     The same numbers could be meant sample by sample, which no field of the file tells apart.
     So the layout counts as known only where the limb leads obey Einthoven's law in it.
     """
-    names = tuple(standard_name(text) for text in section.text_at("LeadOrder").split(","))
+    order = section.text_at("LeadOrder").strip(", \t\r\n").split(",")
+    names = tuple(standard_name(text) for text in order)
     channels = whole_number(section.text_at("NumberOfChannels"), "NumberOfChannels")
     if channels not in {None, len(names)}:
         raise InputFault(ReasonCode.SIZE_MISMATCH, "NumberOfChannels")

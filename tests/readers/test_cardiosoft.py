@@ -119,6 +119,12 @@ def test_zeros_before_the_full_disclosure_begins_are_left_out() -> None:
     np.testing.assert_allclose(recording.signal, ECG[:, : 9 * RATE - 17] * 0.005, rtol=1e-12)
 
 
+def test_lead_order_may_end_with_a_comma() -> None:
+    ended = DISCLOSED.replace("V6</LeadOrder>", "V6, </LeadOrder>")
+    assert ended != DISCLOSED
+    assert _decode(ended).signal_digest == _decode(DISCLOSED).signal_digest
+
+
 def test_full_disclosure_in_another_layout_is_refused() -> None:
     for values in (ECG.T.ravel(), ECG.ravel()):
         with pytest.raises(InputFault) as caught:
