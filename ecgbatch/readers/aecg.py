@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ecgbatch.errors import InputFault, Refusal
 from ecgbatch.readers.aecg_identity import read_identity, read_statements
 from ecgbatch.readers.assembly import assemble
-from ecgbatch.readers.leads import standard_name
+from ecgbatch.readers.leads import n_usable, standard_name
 from ecgbatch.readers.scaling import (
     MIN_SAMPLING_FREQUENCY,
     StoredLead,
@@ -129,8 +129,8 @@ def _sequences(sequence_set: Node) -> Iterator[Node]:
 
 
 def _usable(sequences: Sequence[Node]) -> tuple[int, int]:
-    names = {standard_name(_code(node)) for node in sequences} - {None}
-    return len(names), max(len(node.text_at("value", "digits")) for node in sequences)
+    names = (standard_name(_code(node)) for node in sequences)
+    return n_usable(names), max(len(node.text_at("value", "digits")) for node in sequences)
 
 
 def _code(node: Node) -> str:

@@ -42,7 +42,7 @@ def recognises(head: bytes) -> bool:
 
 
 def read(source: RecordingBytes) -> Recording:
-    """Decode the original group with the most standard leads, then the longest.
+    """Decode the original group with the most usable leads, then the longest.
 
     mV = count x sensitivity x correction factor + baseline, each channel in its own unit.
 

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from ecgbatch.errors import Incomplete, InputFault, Refusal
-from ecgbatch.readers.leads import standard_name
+from ecgbatch.readers.leads import n_usable, standard_name
 from ecgbatch.terms import ReasonCode
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _number(dataset: "Dataset", keyword: str) -> float | None:
 
 
 def chosen_group(groups: tuple[Group, ...]) -> Group:
-    """The original group with the most standard leads, then the longest.
+    """The original group with the most usable leads, then the longest.
 
     Raises:
         Refusal: `no_rhythm_waveform` if there is none, or its leads stand one after another.
@@ -151,7 +151,7 @@ def chosen_group(groups: tuple[Group, ...]) -> Group:
     original = [group for group in groups if group.is_original and group.channels]
     if not original:
         raise Refusal(ReasonCode.NO_RHYTHM_WAVEFORM)
-    best = max(original, key=lambda group: (len(group.names), _duration_s(group)))
+    best = max(original, key=lambda group: (n_usable(group.names), _duration_s(group)))
     together = frozenset[str]().union(*(group.names for group in original))
     if not best.names >= _INDEPENDENT and together >= _INDEPENDENT:
         # The leads were recorded one after another, three at a time.

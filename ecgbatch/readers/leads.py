@@ -30,6 +30,10 @@ _MIXTURE = {
 }
 
 
+_ENOUGH_LIMB_LEADS = 2
+"""The other four follow from any two."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StackedLeads:
     """Signal (n_leads, n_samples) in mV, rows in LEADS order; `derived` were not stored."""
@@ -46,6 +50,13 @@ def standard_name(text: str) -> str | None:
     """
     match = _VENDOR_NAME.fullmatch(text.strip().upper())
     return _STANDARD.get(match["name"]) if match else None
+
+
+def n_usable(names: Iterable[str | None]) -> int:
+    """How many of the twelve there are once limb leads are derived; None is no standard lead."""
+    known = set(names) - {None}
+    n_limb = len(known & _MIXTURE.keys())
+    return len(known) + (len(_MIXTURE) - n_limb if n_limb >= _ENOUGH_LIMB_LEADS else 0)
 
 
 def stack_leads(leads: Iterable[tuple[str, Millivolts]]) -> StackedLeads:

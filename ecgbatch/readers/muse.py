@@ -9,7 +9,7 @@ import numpy as np
 
 from ecgbatch.errors import InputFault, Refusal
 from ecgbatch.readers.assembly import assemble
-from ecgbatch.readers.leads import standard_name
+from ecgbatch.readers.leads import n_usable, standard_name
 from ecgbatch.readers.muse_identity import read_identity
 from ecgbatch.readers.scaling import (
     StoredLead,
@@ -95,9 +95,9 @@ def _rhythm(root: Node) -> Node:
 
 def _usable(waveform: Node) -> tuple[int, float]:
     leads = tuple(waveform.children("LeadData"))
-    names = {standard_name(node.text_at("LeadID")) for node in leads} - {None}
+    names = (standard_name(node.text_at("LeadID")) for node in leads)
     lengths = (plain_number(node.text_at("LeadSampleCountTotal")) or 0.0 for node in leads)
-    return len(names), max(lengths)
+    return n_usable(names), max(lengths)
 
 
 def _sampling_frequency(waveform: Node) -> float:

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from ecgbatch.errors import InputFault, Refusal
 from ecgbatch.readers.assembly import assemble
 from ecgbatch.readers.clock import age_between, sex_of, wall_clock
-from ecgbatch.readers.leads import standard_name
+from ecgbatch.readers.leads import n_usable, standard_name
 from ecgbatch.readers.scaling import (
     StoredLead,
     checked_gain,
@@ -41,7 +41,7 @@ def recognises(head: bytes) -> bool:
 
 
 def read(source: RecordingBytes) -> Recording:
-    """Decode the rhythm strip with the most standard leads, then the most samples.
+    """Decode the rhythm strip with the most usable leads, then the most samples.
 
     Raises:
         Incomplete: the document ends before its root closes.
@@ -80,9 +80,9 @@ def _rhythm(root: Node) -> Node:
 
 def _usable(wavedata: Node) -> tuple[int, float]:
     channels = tuple(wavedata.children("channel"))
-    names = {standard_name(channel.text_at("name")) for channel in channels} - {None}
+    names = (standard_name(channel.text_at("name")) for channel in channels)
     lengths = (plain_number(channel.text_at("samplecount")) or 0.0 for channel in channels)
-    return len(names), max(lengths)
+    return n_usable(names), max(lengths)
 
 
 def _sampling_frequency(wavedata: Node) -> float:
@@ -121,6 +121,7 @@ def _identity(root: Node) -> Identity:
         age_years=age_between(born, acquired_at.date()) if born and acquired_at else None,
         sex=sex_of(root.text_at("patdata", "gender")),
         device=_device(root),
+        site=_name_below(root, "aquiring_institute") or _name_below(root, "aquiring_department"),
         accession=_text_below(root, "case_id"),
         order_number=_text_below(root, "order_id"),
     )
@@ -129,6 +130,11 @@ def _identity(root: Node) -> Identity:
 def _text_below(root: Node, name: str) -> str | None:
     node = first_below(root, name)
     return (node.text.strip() or None) if node else None
+
+
+def _name_below(root: Node, place: str) -> str | None:
+    node = first_below(root, place)
+    return (node.text_at("name") or None) if node else None
 
 
 def _device(root: Node) -> str | None:

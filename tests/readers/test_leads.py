@@ -7,12 +7,27 @@ from hypothesis import strategies as st
 
 from ecgbatch.errors import InputFault, Refusal
 from ecgbatch.readers.digests import signal_digest
-from ecgbatch.readers.leads import stack_leads, standard_name
+from ecgbatch.readers.leads import n_usable, stack_leads, standard_name
 from ecgbatch.readers.scaling import StoredLead, mv_per_unit, plain_number
 from ecgbatch.records import Millivolts
 from ecgbatch.terms import LEADS, ReasonCode
 
 LIMB = LEADS[:6]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ((), 0),
+        (("I", None, "I"), 1),
+        (("I", "V1"), 2),
+        (("aVR", "III"), 6),
+        (("I", "II", *LEADS[6:]), 12),
+        (LEADS, 12),
+    ],
+)
+def test_leads_that_can_be_derived_are_usable(names: tuple[str | None, ...], expected: int) -> None:
+    assert n_usable(names) == expected
 
 
 @pytest.mark.parametrize(

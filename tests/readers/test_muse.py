@@ -111,6 +111,16 @@ def test_longer_of_two_rhythm_strips_is_taken() -> None:
         assert decode(muse_bytes(text.replace(rhythm, both).encode())).n_samples == 5000
 
 
+def test_eight_leads_for_ten_seconds_are_better_than_twelve_for_less() -> None:
+    text = MADE.first.decode()
+    rhythm, median = _waveform(text, "Rhythm"), _waveform(text, "Median")
+    lead = str(re.findall(r"<LeadData>.*?</LeadData>", median, re.DOTALL)[0])
+    limb = "".join(lead.replace(">I<", f">{name}<") for name in ("III", "aVR", "aVL", "aVF"))
+    twelve = median.replace("Median", "Rhythm").replace("</Waveform>", limb + "</Waveform>")
+    for both in (twelve + rhythm, rhythm + twelve):
+        assert decode(muse_bytes(text.replace(rhythm, both).encode())).n_samples == 5000
+
+
 def test_first_sample_baseline_is_subtracted_before_scaling() -> None:
     whole = decode(MADE)
     row = whole.lead_names.index("V6")

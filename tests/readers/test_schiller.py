@@ -37,7 +37,8 @@ RHYTHMS = _wave("ECG_RHYTHMS", ECG)
 HEAD = """<patdata><id>0012</id><lastname>D</lastname><birthdate>19600101</birthdate>
 <gender>FEMALE</gender></patdata>
 <examdescript><order_id>007</order_id><case_id>C-1</case_id><startdatetime><date>20210203</date>
-<time>090507120</time></startdatetime></examdescript>
+<time>090507120</time></startdatetime><idu><aquiring_department><name>Ward 3</name>
+</aquiring_department></idu></examdescript>
 <aquiringdevice><hardware><vendor>Schiller</vendor><model>AT-110</model></hardware></aquiringdevice>
 """
 
@@ -70,6 +71,12 @@ def test_identity() -> None:
     assert identity.age_years == pytest.approx(61.09, abs=0.01)
     assert (identity.sex, identity.device) == ("female", "Schiller AT-110")
     assert (identity.order_number, identity.accession) == ("007", "C-1")
+    assert identity.site == "Ward 3"
+    at = HEAD.index("<idu>") + len("<idu>")
+    institute = (
+        f"{HEAD[:at]}<aquiring_institute><name>Clinic</name></aquiring_institute>{HEAD[at:]}"
+    )
+    assert _decode(EXPORT.replace(HEAD, institute)).identity.site == "Clinic"
     blank = _decode(EXPORT.replace(HEAD, "")).identity
     assert (blank.patient_identifier, blank.acquired_at, blank.device) == (None, None, None)
     assert _decode(EXPORT.replace("090507120", "0905")).identity.acquired_at is None
@@ -88,6 +95,14 @@ def test_strip_with_most_leads_then_most_samples_is_taken() -> None:
     expected = _decode(EXPORT).signal_digest
     for waves in ((few, short, RHYTHMS), (RHYTHMS, short, few)):
         assert _decode(_document(*waves)).signal_digest == expected
+
+
+def test_eight_independent_leads_count_as_twelve() -> None:
+    eight = [LEADS.index(name) for name in ("I", "II", *LEADS[6:])]
+    long = _wave("ECG_RHYTHM", ECG[eight], tuple(LEADS[row] for row in eight))
+    short = _wave("ECG_RHYTHM", ECG[:, :900])
+    for waves in ((long, short), (short, long)):
+        assert _decode(_document(*waves)).n_samples == 4998
 
 
 CASES = [
