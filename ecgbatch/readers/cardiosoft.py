@@ -109,8 +109,13 @@ def _strip(section: Node) -> Iterable[tuple[str, Counts]]:
     if declared not in {None, len(waveforms)}:
         raise InputFault(ReasonCode.SIZE_MISMATCH, "NumberOfLeads")
     size = whole_number(section.text_at("ChannelSampleCountTotal"), "ChannelSampleCountTotal")
-    every = [(standard_name(node.attribute("lead")), _whole(node.text, size)) for node in waveforms]
+    every = [(standard_name(_lead(node)), _whole(node.text, size)) for node in waveforms]
     return [(name, counts) for name, counts in every if name]
+
+
+def _lead(waveform: Node) -> str:
+    """Versions differ in how they write the attribute, too."""
+    return waveform.attribute("lead") or waveform.attribute("Lead") or waveform.attribute("LEAD")
 
 
 def _whole(text: str, declared: int | None) -> Counts:

@@ -34,7 +34,8 @@ def _day(root: Node, *path: str) -> str:
 
 def _instant(root: Node) -> datetime | None:
     at = "ObservationDateTime"
-    clock = ":".join(root.text_at(at, part).zfill(2) for part in ("Hour", "Minute", "Second"))
+    parts = (root.text_at(at, part) for part in ("Hour", "Minute", "Second"))
+    clock = ":".join(part.zfill(2) if part else "" for part in parts)
     return wall_clock(_day(root, at), clock, ("%Y-%m-%d",))
 
 

@@ -105,6 +105,12 @@ def test_strip_has_the_written_counts_times_the_resolution() -> None:
     assert [finding.reason for finding in recording.findings] == [R.CHECKSUM_ABSENT]
 
 
+@pytest.mark.parametrize("name", ["Lead", "LEAD"])
+def test_name_of_the_lead_attribute_is_read_in_any_case(name: str) -> None:
+    written = STRIP.replace(' lead="', f' {name}="')
+    assert _decode(written).signal_digest == _decode(STRIP).signal_digest
+
+
 def test_full_disclosure_has_the_same_signal_and_the_strip_is_preferred() -> None:
     expected = _decode(STRIP)
     assert _decode(DISCLOSED).signal_digest == expected.signal_digest
@@ -147,6 +153,9 @@ def test_identity_and_statements() -> None:
 def test_blanked_date_is_none_and_a_missing_age_follows_from_the_dates() -> None:
     blanked = STRIP.replace("<Year>2021<", "<Year>1<")
     assert _decode(blanked).identity.acquired_at is None
+    for part in ("<Hour>9<", "<Minute>5<", "<Second>7<"):
+        hidden = STRIP.replace(part, part.partition(">")[0] + "><")
+        assert _decode(hidden).identity.acquired_at is None
     aged = STRIP.replace('<Age units="Years">61</Age>', "")
     assert _decode(aged).identity.age_years == pytest.approx(61.09, abs=0.01)
     assert (
