@@ -42,6 +42,14 @@ def _is_muse_text(head: bytes) -> bool:
     return _MUSE_TEXT.search(head) is not None
 
 
+# A case number of 8 bytes, 2 bytes, then the time as a text of 20 bytes.
+_CONTEC = re.compile(rb"[0-9A-Za-z \0]{8}.{2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\0", re.DOTALL)
+
+
+def _is_contec(head: bytes) -> bool:
+    return _CONTEC.match(head) is not None
+
+
 _C = ReasonCode
 
 REFUSED: tuple[RefusedFormat, ...] = (
@@ -53,6 +61,7 @@ REFUSED: tuple[RefusedFormat, ...] = (
     RefusedFormat("Physio-Control XML", _C.FORMAT_VENDOR_XML, _is_physio_control),
     RefusedFormat("Zoncare XML", _C.FORMAT_VENDOR_XML, _has_root("zqecg")),
     RefusedFormat("MUSE text export", _C.FORMAT_TEXT_EXPORT, _is_muse_text),
+    RefusedFormat("Contec ECG90A", _C.FORMAT_VENDOR_BINARY, _is_contec),
     RefusedFormat("HDF5", _C.FORMAT_VENDOR_BINARY, _starts(b"\x89HDF\r\n\x1a\n")),
     RefusedFormat("MATLAB 5 or later", _C.FORMAT_VENDOR_BINARY, _starts(b"MATLAB 5.0 MAT-file")),
     RefusedFormat("ZIP archive", _C.FORMAT_VENDOR_BINARY, _starts(b"PK\x03\x04")),

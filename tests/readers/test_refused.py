@@ -26,6 +26,7 @@ CASES = [
     ("<zqecg/>".encode("utf-16"), R.FORMAT_VENDOR_XML),
     (b"\r\n\r\n\r\n\r\nRhythm signal: 5000 X 12 \r\n" + ROW * 40, R.FORMAT_TEXT_EXPORT),
     (b"Median signal: 600 X 12\n" + ROW * 40, R.FORMAT_TEXT_EXPORT),
+    (b"0000037\0\1\2" + b"2019-11-05 18:20:01\0" + bytes(2000), R.FORMAT_VENDOR_BINARY),
     (b"\x89HDF\r\n\x1a\n" + bytes(64), R.FORMAT_VENDOR_BINARY),
     (b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(90), R.FORMAT_VENDOR_BINARY),
     (b"PK\x03\x04" + bytes(64), R.FORMAT_VENDOR_BINARY),
@@ -65,6 +66,7 @@ def test_reasons_of_refused_formats_count_as_unsupported() -> None:
         b"<Sapphire/>",
         b"The Rhythm signal: see 5000 X 12",
         b" %PDF",
+        b"backup of 2019-11-05 18:20:01 and a line",
         bytes(100),
     ],
 )
