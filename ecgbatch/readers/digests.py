@@ -3,9 +3,13 @@
 from collections.abc import Iterable
 from hashlib import sha256
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ecgbatch.readers.scaling import StoredLead
-from ecgbatch.records import Counts
 from ecgbatch.terms import DERIVABLE_LEADS, LEADS
+
+_LEAST_OF_16_BITS = -(2**15)
 
 
 def signal_digest(leads: Iterable[StoredLead], sampling_frequency: float) -> str:
@@ -28,7 +32,9 @@ def signal_digest(leads: Iterable[StoredLead], sampling_frequency: float) -> str
     return digest.hexdigest()
 
 
-def _narrow(counts: Counts) -> bytes:
+def _narrow(counts: NDArray[np.integer]) -> bytes:
+    if counts.dtype == np.int16 and counts.size and counts.min() > _LEAST_OF_16_BITS:
+        return counts.astype("<i2").tobytes()
     widest = max(abs(int(counts.max())), abs(int(counts.min()))) if counts.size else 0
     dtype = next((f"<i{size}" for size in (2, 4) if widest < 1 << (8 * size - 1)), "<i8")
     return counts.astype(dtype).tobytes()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgbatch.errors import InputFault
-from ecgbatch.records import Counts, Millivolts
+from ecgbatch.records import Millivolts
 from ecgbatch.terms import ReasonCode
 
 MIN_SAMPLING_FREQUENCY = 50.0
@@ -23,13 +23,13 @@ class StoredLead:
     """One standard lead as the file stores it.
 
     Attributes:
-        counts: (n_samples,) baseline subtracted; sentinels keep their stored value.
+        counts: (n_samples,) of any integer type, baseline subtracted; sentinels as stored.
         mv_per_count: mV.
         millivolts: (n_samples,) mV, NaN where the file marks a sample as invalid.
     """
 
     name: str
-    counts: Counts = field(repr=False)
+    counts: NDArray[np.integer] = field(repr=False)
     mv_per_count: float
     millivolts: Millivolts = field(repr=False)
 

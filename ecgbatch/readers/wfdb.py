@@ -1,14 +1,19 @@
 """WFDB: a header and its signal files, verified against size, initial values and checksums."""
 
 import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ecgbatch.errors import Incomplete, InputFault, Refusal
 from ecgbatch.readers.assembly import assemble
 from ecgbatch.readers.clock import sex_of, wall_clock
 from ecgbatch.readers.leads import standard_name
-from ecgbatch.readers.scaling import StoredLead, plain_number, without_invalid
+from ecgbatch.readers.scaling import StoredLead, plain_number
 from ecgbatch.readers.wfdb_header import (
     Header,
     SignalLine,
@@ -16,8 +21,8 @@ from ecgbatch.readers.wfdb_header import (
     member_names,
     parse_header,
 )
-from ecgbatch.readers.wfdb_samples import FORMATS, matlab_samples, read_counts
-from ecgbatch.records import Counts, Finding, Identity, Recording, RecordingBytes
+from ecgbatch.readers.wfdb_samples import FORMATS, StoredCounts, matlab_samples, read_counts
+from ecgbatch.records import Finding, Identity, Recording, RecordingBytes
 from ecgbatch.terms import ReasonCode
 
 __all__ = ["NAME", "VERSION", "member_names", "read", "recognises"]
@@ -51,12 +56,7 @@ def read(source: RecordingBytes) -> Recording:
     header = parse_header(source.first)
     if not header.signals:
         raise Refusal(ReasonCode.NO_RHYTHM_WAVEFORM)
-    counts = _read_signals(header, source)
-    stored = tuple(
-        lead
-        for line, signal in zip(header.signals, counts, strict=True)
-        if (lead := _lead(line, signal)) is not None
-    )
+    stored = _read_signals(header, source)
     unprotected = Finding(check="checksum", reason=ReasonCode.CHECKSUM_ABSENT)
     has_checksums = all(line.checksum is not None for line in header.signals)
     return assemble(
@@ -69,7 +69,7 @@ def read(source: RecordingBytes) -> Recording:
     )
 
 
-def _read_signals(header: Header, source: RecordingBytes) -> tuple[Counts, ...]:
+def _read_signals(header: Header, source: RecordingBytes) -> tuple[StoredLead, ...]:
     contents = {member.name: member.content for member in source.members[1:]}
     groups = [
         (name, tuple(lines)) for name, lines in groupby(header.signals, lambda line: line.file_name)
@@ -78,16 +78,14 @@ def _read_signals(header: Header, source: RecordingBytes) -> tuple[Counts, ...]:
         raise InputFault(ReasonCode.HEADER_INVALID, "signals of one file stand apart")
     if any(name not in contents for name, _ in groups):
         raise Incomplete("signal file missing")
-    return tuple(
-        counts
-        for name, lines in groups
-        for counts in _read_file(contents[name], lines, header.n_samples)
-    )
+    files = [(lines, _read_file(contents[name], lines, header.n_samples)) for name, lines in groups]
+    return tuple(lead for lines, counts in files for lead in _leads(lines, counts))
 
 
 def _read_file(
     content: bytes, lines: tuple[SignalLine, ...], n_samples: int | None
-) -> tuple[Counts, ...]:
+) -> StoredCounts:
+    """(n_signals, n_samples), verified."""
     first = lines[0]
     if len({(line.format, line.byte_offset) for line in lines}) > 1:
         raise InputFault(ReasonCode.HEADER_INVALID, "formats differ within a signal file")
@@ -97,31 +95,67 @@ def _read_file(
             raise InputFault(ReasonCode.SIZE_MISMATCH, "MATLAB header")
         n_samples = columns
     counts = read_counts(content, first.format, first.byte_offset, len(lines), n_samples)
-    for line, signal in zip(lines, counts, strict=True):
-        _verify(line, signal)
-    return tuple(counts)
+    _verify(lines, counts)
+    return counts
 
 
-def _verify(line: SignalLine, signal: Counts) -> None:
-    if line.checksum is not None and (int(signal.sum()) - line.checksum) % _CHECKSUM_MODULUS:
-        raise InputFault(ReasonCode.CHECKSUM_MISMATCH, standard_name(line.description) or "")
-    if line.initial_value is not None and int(signal[0]) != line.initial_value:
-        raise InputFault(ReasonCode.INITIAL_VALUE_MISMATCH, standard_name(line.description) or "")
+def _verify(lines: tuple[SignalLine, ...], counts: StoredCounts) -> None:
+    """Compare with the header what is stored, before any skew is undone."""
+    sums = counts.sum(axis=1, dtype=np.int64).tolist()
+    for line, total, first in zip(lines, sums, counts[:, 0].tolist(), strict=True):
+        if line.checksum is not None and (total - line.checksum) % _CHECKSUM_MODULUS:
+            raise InputFault(ReasonCode.CHECKSUM_MISMATCH, standard_name(line.description) or "")
+        if line.initial_value is not None and first != line.initial_value:
+            lead = standard_name(line.description) or ""
+            raise InputFault(ReasonCode.INITIAL_VALUE_MISMATCH, lead)
 
 
-def _lead(line: SignalLine, signal: Counts) -> StoredLead | None:
-    name = standard_name(line.description)
-    if name is None:
-        return None
-    counts = signal - line.baseline if line.baseline else signal
+def _leads(lines: tuple[SignalLine, ...], counts: StoredCounts) -> Iterator[StoredLead]:
+    """The standard leads of one file; all of them at once, since single rows cost more."""
+    named = [(row, name) for row, line in enumerate(lines) if (name := line.lead) is not None]
+    if len(named) < len(lines):
+        lines = tuple(lines[row] for row, _ in named)
+        counts = counts[[row for row, _ in named]]
+    if not named:
+        return
+    invalid = _invalid(lines, counts)
+    if any(line.skew for line in lines):
+        counts = _aligned(lines, counts)
+    if any(line.baseline for line in lines):
+        counts = counts - _column([line.baseline for line in lines], np.int64)
     # Divided by the gain, not multiplied by its reciprocal: to the bit what WFDB defines.
-    millivolts = counts / line.gain
-    if line.mv_per_unit != 1.0:
-        millivolts = millivolts * line.mv_per_unit
-    invalid = signal == FORMATS[line.format].invalid
-    if invalid.any():
-        millivolts = without_invalid(millivolts, invalid)
-    return StoredLead(name, counts, line.mv_per_count, millivolts)
+    millivolts = counts / _column([line.gain for line in lines], np.float64)
+    if any(line.mv_per_unit != 1.0 for line in lines):
+        millivolts *= _column([line.mv_per_unit for line in lines], np.float64)
+    if invalid is not None:
+        millivolts[invalid] = np.nan
+    for (_, name), line, row, signal in zip(named, lines, counts, millivolts, strict=True):
+        yield StoredLead(name, row, line.mv_per_count, signal)
+
+
+def _column(values: Sequence[float], kind: type[np.generic]) -> NDArray[Any]:
+    return np.array(values, dtype=kind)[:, np.newaxis]
+
+
+def _invalid(lines: tuple[SignalLine, ...], counts: StoredCounts) -> NDArray[np.bool_] | None:
+    """Where the file has no sample: the format's sentinel, and what a skew leaves at the end."""
+    sentinel = FORMATS[lines[0].format].invalid
+    is_skewed = any(line.skew for line in lines)
+    if not is_skewed and (counts.min(axis=1) != sentinel).all():
+        return None
+    invalid: NDArray[np.bool_] = _aligned(lines, counts) == sentinel
+    for line, row in zip(lines, invalid, strict=True):
+        row[max(0, row.size - line.skew) :] = True
+    return invalid
+
+
+def _aligned(lines: tuple[SignalLine, ...], counts: StoredCounts) -> StoredCounts:
+    """Samples of one instant in one column: a skew of k stores a signal k samples late."""
+    aligned = counts.copy()
+    for line, late, row in zip(lines, counts, aligned, strict=True):
+        skew = min(line.skew, row.size)
+        row[: row.size - skew] = late[skew:]
+    return aligned
 
 
 def _identity(header: Header) -> Identity:

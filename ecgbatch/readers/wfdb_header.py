@@ -5,6 +5,7 @@ Source: WFDB Applications Guide, header(5).
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ecgbatch.errors import Incomplete, InputFault
 from ecgbatch.readers.leads import standard_name
@@ -24,7 +25,9 @@ MAX_SIGNALS = 256
 _RARE_FORMATS = frozenset({"0", "8", "310", "311", "508", "516", "524"})
 _FILE_NAME = re.compile(r"\w[-\w.]{0,254}", re.ASCII)
 _RECORD_NAME = re.compile(r"(?P<name>[-\w.]{1,255})(?P<segments>/\d{1,9})?", re.ASCII)
-_WHOLE = re.compile(r"[-+]?\d{1,10}", re.ASCII)
+_ADC_ZERO, _INITIAL_VALUE, _CHECKSUM = 1, 2, 3
+"""Places among the whole numbers after the gain; the first is the ADC's resolution."""
+_WHOLE_NUMBERS = re.compile(r"[-+]?\d{1,10}(?: [-+]?\d{1,10}){0,4}", re.ASCII)
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 _FREQUENCY = re.compile(
     r"(?P<frequency>[^/\s]+)(?:/\d{1,12}(?:\.\d{0,9})?(?:\(-?\d{1,12}(?:\.\d{0,9})?\))?)?", re.ASCII
@@ -51,10 +54,16 @@ _NEXT_LINE_START = re.compile(r"[^ \t]+[ \t]+\d", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class SignalLine:
-    """One signal as declared. `gain` is counts per unit; what is not stated is None."""
+    """One signal as declared. `gain` is counts per unit; what is not stated is None.
+
+    Attributes:
+        skew: samples by which the signal is stored late.
+        lead: standard name; None for another signal than the twelve leads.
+    """
 
     file_name: str
     format: str
+    skew: int
     byte_offset: int
     gain: float
     mv_per_unit: float
@@ -62,6 +71,7 @@ class SignalLine:
     initial_value: int | None
     checksum: int | None
     description: str
+    lead: str | None
 
     @property
     def mv_per_count(self) -> float:
@@ -124,7 +134,7 @@ def parse_header(header: bytes) -> Header:
     Raises:
         Incomplete: fewer signal lines than declared, or the last one may be cut.
         InputFault: `header_invalid`, `wfdb_format_rare`, `gain_invalid`, `unit_unknown`,
-            `sampling_frequency_invalid`, `sample_offset_unsupported`.
+            `sampling_frequency_invalid`.
     """
     lines = _lines(header)
     record = lines.record
@@ -213,41 +223,43 @@ def _n_samples(text: str) -> int | None:
 def _signal(line: str) -> SignalLine:
     fields = line.split(maxsplit=8)
     file_name = _file_name(fields[0])
-    name, byte_offset = _format(fields[1] if len(fields) > 1 else "")
-    whole: list[int | None] = [_whole(text) for text in fields[3:8]]
-    _, zero, initial_value, checksum, *_ = whole + [None] * 4
+    name, skew, byte_offset = _format(fields[1] if len(fields) > 1 else "")
+    numbers = dict(enumerate(_whole_numbers(fields[3:8])))
     gain, baseline, factor = _gain(fields[2] if len(fields) > 2 else "")
-    checked_gain(factor / gain)
+    description = fields[8] if len(fields) > 8 else ""
     return SignalLine(
         file_name=file_name,
         format=name,
+        skew=skew,
         byte_offset=byte_offset,
         gain=gain,
         mv_per_unit=factor,
-        baseline=baseline if baseline is not None else zero or 0,
-        initial_value=initial_value,
-        checksum=checksum,
-        description=_description(line),
+        baseline=baseline if baseline is not None else numbers.get(_ADC_ZERO, 0),
+        initial_value=numbers.get(_INITIAL_VALUE),
+        checksum=numbers.get(_CHECKSUM),
+        description=description,
+        lead=standard_name(description),
     )
 
 
-def _whole(text: str) -> int:
-    if not _WHOLE.fullmatch(text):
+def _whole_numbers(texts: list[str]) -> list[int]:
+    if texts and not _WHOLE_NUMBERS.fullmatch(" ".join(texts)):
         raise InputFault(ReasonCode.HEADER_INVALID, "signal line")
-    return int(text)
+    return [int(text) for text in texts]
 
 
-def _format(text: str) -> tuple[str, int]:
+@lru_cache(maxsize=64)
+def _format(text: str) -> tuple[str, int, int]:
+    """Name, skew in samples, offset in bytes."""
     match = _FORMAT.fullmatch(text)
     if match is None or match["name"] not in FORMATS.keys() | _RARE_FORMATS:
         raise InputFault(ReasonCode.HEADER_INVALID, "signal format")
     if match["name"] in _RARE_FORMATS or int(match["per_frame"] or 1) != 1:
         raise InputFault(ReasonCode.WFDB_FORMAT_RARE)
-    if int(match["skew"] or 0):
-        raise InputFault(ReasonCode.SAMPLE_OFFSET_UNSUPPORTED)
-    return match["name"], int(match["offset"] or 0)
+    return match["name"], int(match["skew"] or 0), int(match["offset"] or 0)
 
 
+@lru_cache(maxsize=64)
 def _gain(text: str) -> tuple[float, int | None, float]:
     """Gain in counts per unit, baseline and mV per unit.
 
@@ -259,4 +271,6 @@ def _gain(text: str) -> tuple[float, int | None, float]:
     if match is None or not gain or gain < 0:
         raise InputFault(ReasonCode.GAIN_INVALID)
     baseline = int(match["baseline"]) if match["baseline"] else None
-    return gain, baseline, mv_per_unit(match["unit"] or "mV")
+    factor = mv_per_unit(match["unit"] or "mV")
+    checked_gain(factor / gain)
+    return gain, baseline, factor

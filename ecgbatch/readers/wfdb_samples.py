@@ -12,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgbatch.errors import Incomplete, InputFault
-from ecgbatch.records import Counts
 from ecgbatch.terms import ReasonCode
 
 _MAT_HEADER_BYTES = 20
 _MAT_NAME = b"val\0"
 _MAT_5_MAGIC = b"MATLAB 5.0"
 
-_Stored = NDArray[np.integer]
-"""(n_counts,) of any integer type, frame by frame."""
-_Unpack = Callable[[memoryview, int], _Stored]
+StoredCounts = NDArray[np.integer]
+"""Counts of any integer type."""
+_Unpack = Callable[[memoryview, int], StoredCounts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +43,20 @@ class SampleFormat:
 
 
 def _plain(dtype: str) -> _Unpack:
-    def unpack(content: memoryview, n_counts: int) -> _Stored:
+    def unpack(content: memoryview, n_counts: int) -> StoredCounts:
         return np.frombuffer(content, dtype=dtype, count=n_counts)
 
     return unpack
 
 
 def _shifted(dtype: str, shift: int) -> _Unpack:
-    def unpack(content: memoryview, n_counts: int) -> _Stored:
+    def unpack(content: memoryview, n_counts: int) -> StoredCounts:
         return np.frombuffer(content, dtype=dtype, count=n_counts).astype(np.int64) - shift
 
     return unpack
 
 
-def _unpack_212(content: memoryview, n_counts: int) -> _Stored:
+def _unpack_212(content: memoryview, n_counts: int) -> StoredCounts:
     """Two 12-bit counts in three bytes; the middle byte holds the high nibbles."""
     whole = bytes(content) + bytes(-len(content) % 3)
     padded = np.frombuffer(whole, dtype=np.uint8).astype(np.int64)
@@ -67,7 +66,7 @@ def _unpack_212(content: memoryview, n_counts: int) -> _Stored:
     return np.where(counts >= 2048, counts - 4096, counts)
 
 
-def _unpack_24(content: memoryview, n_counts: int) -> _Stored:
+def _unpack_24(content: memoryview, n_counts: int) -> StoredCounts:
     low, middle, high = np.frombuffer(content, dtype=np.uint8).reshape(-1, 3).astype(np.int64).T
     counts = (low | middle << 8 | high << 16)[:n_counts]
     return np.where(counts >= 1 << 23, counts - (1 << 24), counts)
@@ -86,7 +85,7 @@ FORMATS: dict[str, SampleFormat] = {
 
 def read_counts(
     content: bytes, name: str, byte_offset: int, n_signals: int, n_samples: int | None
-) -> Counts:
+) -> StoredCounts:
     """Counts of all signals of one file, as stored.
 
     Args:
@@ -95,7 +94,8 @@ def read_counts(
         n_samples: per signal; None takes what the file holds, if that divides exactly.
 
     Returns:
-        (n_signals, n_samples).
+        (n_signals, n_samples) in the narrowest type of the format: copies cost more than
+        arithmetic here.
 
     Raises:
         Incomplete: the file is shorter than declared.
@@ -112,8 +112,8 @@ def read_counts(
     if length > expected:
         raise InputFault(ReasonCode.SIZE_MISMATCH)
     counts = stored.unpack(memoryview(content)[byte_offset:], n_counts)
-    # One pass turns frames into signals and widens them: copies cost more than arithmetic here.
-    return counts.reshape(n_samples, n_signals).T.astype(np.int64, order="C")
+    native = counts.dtype.newbyteorder("=")
+    return counts.reshape(n_samples, n_signals).T.astype(native, order="C")
 
 
 def matlab_samples(content: bytes, name: str, byte_offset: int, n_signals: int) -> int:

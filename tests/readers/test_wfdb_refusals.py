@@ -72,7 +72,7 @@ HEADER_CASES: list[tuple[str, str, ReasonCode]] = [
     ),
     (".dat 16 ", ".dat 17 ", R.HEADER_INVALID),
     (".dat 16 ", ".dat 16x ", R.HEADER_INVALID),
-    (".dat 16 ", ".dat 16:3 ", R.SAMPLE_OFFSET_UNSUPPORTED),
+    (".dat 16 ", ".dat 16: ", R.HEADER_INVALID),
     (".dat 16 ", ".dat 16+24 ", R.INCOMPLETE),
     # Signals against what the header says of them.
     ("-119 1508 0 I", "-118 1508 0 I", R.INITIAL_VALUE_MISMATCH),
