@@ -4,14 +4,14 @@ import hmac
 import os
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_bytes
 
 from ecgbatch.errors import SetupFault
-from ecgbatch.records import Facts, Recording
+from ecgbatch.records import Facts, Identity, Letterhead, Recording
 from ecgbatch.terms import ReasonCode
 
 _KEY_BYTES = 32
@@ -59,16 +59,42 @@ def acquisition_key(
     return sha256("\0".join((patient_key, moment, device)).encode()).hexdigest()
 
 
+def facts_of_refused(
+    letterhead: Letterhead, file_digest: str, pseudonymiser: Pseudonymiser, time_zone: str
+) -> Facts:
+    """What the store may keep of an ECG whose signal its reader refuses."""
+    return replace(
+        _stated(letterhead.identity, file_digest, pseudonymiser, time_zone),
+        statement_normal=letterhead.statement_normal,
+        format=letterhead.format,
+        reader=letterhead.reader,
+        reader_version=letterhead.reader_version,
+    )
+
+
 def facts_of(
     recording: Recording, file_digest: str, pseudonymiser: Pseudonymiser, time_zone: str
 ) -> Facts:
     """What the store may keep of a recording; placeholders become None."""
-    identity = recording.identity
+    return replace(
+        _stated(recording.identity, file_digest, pseudonymiser, time_zone),
+        signal_digest=recording.signal_digest,
+        statement_normal=recording.statement_normal,
+        format=recording.format,
+        sampling_frequency=recording.sampling_frequency,
+        n_samples=recording.n_samples,
+        reader=recording.reader,
+        reader_version=recording.reader_version,
+    )
+
+
+def _stated(
+    identity: Identity, file_digest: str, pseudonymiser: Pseudonymiser, time_zone: str
+) -> Facts:
     patient_key = pseudonymiser.patient_key(identity.patient_identifier)
     device = pseudonymiser.stated(identity.device)
     return Facts(
         file_digest=file_digest,
-        signal_digest=recording.signal_digest,
         acquisition_key=acquisition_key(patient_key, identity.acquired_at, device),
         patient_key=patient_key,
         acquired_at=identity.acquired_at,
@@ -82,12 +108,6 @@ def facts_of(
         ecg_id=pseudonymiser.stated(identity.ecg_id),
         edit_at=identity.edit_at,
         edit_status=identity.edit_status,
-        statement_normal=recording.statement_normal,
-        format=recording.format,
-        sampling_frequency=recording.sampling_frequency,
-        n_samples=recording.n_samples,
-        reader=recording.reader,
-        reader_version=recording.reader_version,
     )
 
 

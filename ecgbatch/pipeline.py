@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ecgbatch.bundle.manifest import Manifest
 from ecgbatch.errors import Incomplete, InputFault, Refusal
-from ecgbatch.identity import Pseudonymiser, facts_of
+from ecgbatch.identity import Pseudonymiser, facts_of, facts_of_refused
 from ecgbatch.preprocessing.apply import to_input
 from ecgbatch.quality.checks import check, refusal
 from ecgbatch.quality.eligibility import is_outside
@@ -18,6 +18,7 @@ from ecgbatch.records import (
     Quarantined,
     Recording,
     RecordingBytes,
+    RefusedECG,
     Rejected,
     Risk,
     Scored,
@@ -55,6 +56,14 @@ def assess(source: RecordingBytes, instruments: Instruments) -> Outcome:
         return NotYet(unread, fault.reason, "decode")
     except InputFault as fault:
         return Quarantined(unread, fault.reason, "decode")
+    except RefusedECG as fault:
+        facts = facts_of_refused(
+            fault.letterhead,
+            unread.file_digest,
+            instruments.pseudonymiser,
+            instruments.time_zone,
+        )
+        return Rejected(facts, (), fault.reason, outside_intended_use=None)
     except Refusal as fault:
         return Rejected(unread, (), fault.reason, outside_intended_use=None)
     return _weigh(recording, unread.file_digest, instruments)

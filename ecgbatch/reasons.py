@@ -145,8 +145,9 @@ REASONS: dict[ReasonCode, Reason] = {
     ),
     _C.TOO_SHORT: Reason(_S, "At least 9.8 s are needed; export the full 10 s."),
     _C.INVALID_SAMPLES: Reason(
-        _S, "Samples are marked as invalid (lead off or sentinel); record the ECG again."
+        _S, "Samples are marked as invalid by the file itself; record the ECG again."
     ),
+    _C.LEAD_OFF: Reason(_S, "The device reports a lead as disconnected; record the ECG again."),
     _C.LEAD_FLAT: Reason(_S, "A lead is flat or disconnected; record the ECG again."),
     _C.AMPLITUDE_IMPLAUSIBLE: Reason(
         _S,

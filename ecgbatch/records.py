@@ -7,6 +7,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgbatch.errors import Refusal
 from ecgbatch.terms import Disposition, ReasonCode, Stratum, Vessel
 
 Millivolts = NDArray[np.float64]
@@ -151,6 +152,25 @@ class Recording:
     @property
     def duration_s(self) -> float:
         return self.n_samples / self.sampling_frequency
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """What a reader knows of an ECG whose signal it refuses; fields as in `Recording`."""
+
+    format: str
+    reader: str
+    reader_version: str
+    identity: Identity = field(default=Identity(), repr=False)
+    statement_normal: bool | None = None
+
+
+class RefusedECG(Refusal):
+    """A reader's refusal that says which ECG it refuses."""
+
+    def __init__(self, refusal: Refusal, letterhead: Letterhead) -> None:
+        super().__init__(refusal.reason, refusal.detail)
+        self.letterhead = letterhead
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -109,6 +109,7 @@ class Quality(_Table):
     lead_missing: Switch
     too_short: Limit
     invalid_samples: Switch
+    lead_off: Switch
     amplitude: Limit
     flat: Limit
     constant_run: Limit

@@ -167,6 +167,7 @@ class ReasonCode(StrEnum):
     NO_RHYTHM_WAVEFORM = "no_rhythm_waveform"
     TOO_SHORT = "too_short"
     INVALID_SAMPLES = "invalid_samples"
+    LEAD_OFF = "lead_off"
     LEAD_FLAT = "lead_flat"
     AMPLITUDE_IMPLAUSIBLE = "amplitude_implausible"
     NOT_A_RHYTHM_STRIP = "not_a_rhythm_strip"

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ecgbatch.errors import Incomplete, InputFault, Refusal
 from ecgbatch.isolation.wire import SAMPLE_TYPE, Frame
-from ecgbatch.records import Finding, Identity, Recording
+from ecgbatch.records import Finding, Identity, Letterhead, Recording, RefusedECG
 from ecgbatch.terms import LEADS, ReasonCode
 
 _Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -40,6 +40,7 @@ class _Fault(_Strict):
     error: Literal["Incomplete", "InputFault", "Refusal"]
     reason: ReasonCode
     detail: _Detail
+    letterhead: Letterhead | None = None
 
 
 class _Decoded(_Strict):
@@ -90,6 +91,8 @@ def parse_answer(frame: Frame, serial: int, readers: tuple[str, ...]) -> Recordi
     if answer.serial != serial:
         raise ValueError("another request's answer")
     if isinstance(answer, _Fault):
+        if answer.letterhead and answer.letterhead.reader not in readers:
+            raise ValueError("no such reader")
         raise _error_of(answer)
     if answer.reader not in readers or not _is_sound(answer, len(frame.body)):
         raise ValueError("not a recording")
@@ -113,5 +116,7 @@ def _is_sound(answer: _Decoded, n_bytes: int) -> bool:
 def _error_of(answer: _Fault) -> InputFault | Refusal:
     if answer.error == "Incomplete":
         return Incomplete(answer.detail)
-    kind = InputFault if answer.error == "InputFault" else Refusal
-    return kind(answer.reason, answer.detail)
+    if answer.error == "InputFault":
+        return InputFault(answer.reason, answer.detail)
+    refusal = Refusal(answer.reason, answer.detail)
+    return RefusedECG(refusal, answer.letterhead) if answer.letterhead else refusal

@@ -21,7 +21,7 @@ from ecgbatch.isolation.here import decode_here
 from ecgbatch.isolation.plugins import load_plug_ins
 from ecgbatch.isolation.wire import Buffer
 from ecgbatch.readers.registry import READERS, Reader
-from ecgbatch.records import Recording, RecordingBytes
+from ecgbatch.records import Identity, Recording, RecordingBytes, RefusedECG
 from ecgbatch.terms import ReasonCode
 
 DETAIL_CHARACTERS = 200
@@ -121,18 +121,27 @@ def _recording(recording: Recording) -> Answer:
         for field in fields(Recording)
         if field.name != "signal"
     }
-    identity = {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in asdict(recording.identity).items()
-    }
     stated: dict[str, object] = {
         **header,
         "kind": "recording",
         "shape": samples.shape,
-        "identity": identity,
+        "identity": _as_json(recording.identity),
         "findings": [asdict(finding) for finding in recording.findings],
     }
     return stated, [samples.data.cast("B")]
+
+
+def _as_json(identity: Identity) -> dict[str, object]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(identity).items()
+    }
+
+
+def _letterhead(fault: InputFault | Refusal) -> dict[str, object] | None:
+    if not isinstance(fault, RefusedECG):
+        return None
+    return {**asdict(fault.letterhead), "identity": _as_json(fault.letterhead.identity)}
 
 
 def _fault(fault: InputFault | Refusal) -> Answer:
@@ -143,6 +152,7 @@ def _fault(fault: InputFault | Refusal) -> Answer:
         "error": error.__name__,
         "reason": fault.reason,
         "detail": detail,
+        "letterhead": _letterhead(fault),
     }, []
 
 

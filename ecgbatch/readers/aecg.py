@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ecgbatch.errors import InputFault, Refusal
 from ecgbatch.readers.aecg_identity import read_identity, read_statements
-from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.assembly import assemble, refusals_of
 from ecgbatch.readers.leads import n_usable, standard_name
 from ecgbatch.readers.scaling import (
     MIN_SAMPLING_FREQUENCY,
@@ -66,7 +66,9 @@ def read(source: RecordingBytes) -> Recording:
         Refusal: `no_rhythm_waveform`, or none of the twelve leads in it.
     """
     document = parse_xml(source.first)
-    series, sequences = _rhythm(document.root)
+    root = document.root
+    with refusals_of(NAME, VERSION, lambda: read_identity(root, _any_series(root), "")):
+        series, sequences = _rhythm(root)
     stored = _read_leads(sequences)
     n_samples = max((lead.counts.size for lead in stored), default=0)
     stated, repairs = repaired_frequency(_increment(sequences), n_samples)
@@ -77,7 +79,7 @@ def read(source: RecordingBytes) -> Recording:
         VERSION,
         stored,
         frequency,
-        identity=read_identity(document.root, series, _head(sequences)),
+        identity=read_identity(root, series, _head(sequences)),
         statements=statements,
         findings=(*reader_findings(document), *repairs),
     )
@@ -116,6 +118,12 @@ def _rhythm(root: Node) -> tuple[Node, tuple[Node, ...]]:
     if not found:
         raise Refusal(ReasonCode.NO_RHYTHM_WAVEFORM)
     return max(found, key=lambda pair: _usable(pair[1]))
+
+
+def _any_series(root: Node) -> Node:
+    """The first series, whatever it holds; an empty one where there is none."""
+    every = (series for part in root.children("component") for series in part.children("series"))
+    return next(every, Node("series", "", (), {}))
 
 
 def _sequence_sets(series: Node) -> Iterator[Node]:

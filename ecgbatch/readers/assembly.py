@@ -1,12 +1,14 @@
 """Stored leads into a Recording: the last step of every reader, in one place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
+from ecgbatch.errors import Refusal
 from ecgbatch.readers.digests import signal_digest
 from ecgbatch.readers.leads import stack_leads
 from ecgbatch.readers.scaling import StoredLead
 from ecgbatch.readers.statements import statement_normal
-from ecgbatch.records import Finding, Identity, Recording
+from ecgbatch.records import Finding, Identity, Letterhead, Recording, RefusedECG
 
 
 def assemble(
@@ -27,9 +29,10 @@ def assemble(
 
     Raises:
         InputFault: a lead stands there twice, or the lengths differ.
-        Refusal: `lead_missing`, if there is no standard lead at all.
+        RefusedECG: `lead_missing`, if there is no standard lead at all.
     """
-    stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
+    with refusals_of(reader, version, lambda: identity or Identity(), lambda: statements):
+        stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
     return Recording(
         signal=stacked.signal,
         lead_names=stacked.names,
@@ -44,3 +47,29 @@ def assemble(
         statement_normal=statement_normal(statements),
         findings=findings,
     )
+
+
+def no_statements() -> tuple[str, ...]:
+    return ()
+
+
+@contextmanager
+def refusals_of(
+    reader: str,
+    version: str,
+    identity: Callable[[], Identity],
+    statements: Callable[[], tuple[str, ...]] = no_statements,
+) -> Iterator[None]:
+    """Says which ECG a refusal raised in the block is about.
+
+    So an export without a rhythm strip still retires the older one that it amends.
+
+    Raises:
+        RefusedECG: for a Refusal of the block.
+    """
+    try:
+        yield
+    except Refusal as refusal:
+        normal = statement_normal(statements())
+        letterhead = Letterhead(reader, reader, version, identity(), normal)
+        raise RefusedECG(refusal, letterhead) from None

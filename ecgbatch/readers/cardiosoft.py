@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ecgbatch.errors import InputFault, Refusal
-from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.assembly import assemble, refusals_of
 from ecgbatch.readers.cardiosoft_identity import read_identity
 from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.scaling import (
@@ -52,11 +52,13 @@ def read(source: RecordingBytes) -> Recording:
     document = parse_xml(source.first)
     root = document.root
     _refuse_exercise(root)
-    section = _section(root)
-    frequency, mv_per_count = _sampling_frequency(section), _mv_per_count(section)
-    leads = _strip(section) if section.name == "StripData" else _disclosed(section, frequency)
-    stored = tuple(stored_lead(name, counts, mv_per_count) for name, counts in leads)
     statements = _statements(root)
+    with refusals_of(NAME, VERSION, lambda: read_identity(root), lambda: statements):
+        section = _section(root)
+    frequency, mv_per_count = _sampling_frequency(section), _mv_per_count(section)
+    with refusals_of(NAME, VERSION, lambda: read_identity(root), lambda: statements):
+        leads = _strip(section) if section.name == "StripData" else _disclosed(section, frequency)
+        stored = tuple(stored_lead(name, counts, mv_per_count) for name, counts in leads)
     return assemble(
         NAME,
         VERSION,

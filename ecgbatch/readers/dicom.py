@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgbatch.errors import Incomplete, InputFault
-from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.assembly import assemble, refusals_of
 from ecgbatch.readers.dicom_groups import Channel, Group, chosen_group, read_groups
 from ecgbatch.readers.dicom_identity import dicom_faults, parse, read_identity, read_statements
 from ecgbatch.readers.scaling import (
@@ -55,7 +55,11 @@ def read(source: RecordingBytes) -> Recording:
     """
     dataset = parse(_expanded(source.first))
     with dicom_faults():
-        group = chosen_group(read_groups(dataset))
+        groups = read_groups(dataset)
+    with refusals_of(
+        NAME, VERSION, lambda: read_identity(dataset), lambda: read_statements(dataset)
+    ):
+        group = chosen_group(groups)
     frequency = checked_sampling_frequency(group.frequency)
     stored = _stored_leads(group, _samples(group), frequency)
     statements = read_statements(dataset)

@@ -11,7 +11,7 @@ from datetime import date, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgbatch.errors import Incomplete, InputFault, Refusal
+from ecgbatch.errors import Incomplete, InputFault
 from ecgbatch.readers.assembly import assemble
 from ecgbatch.readers.clock import age_between, sex_of, wall_clock
 from ecgbatch.readers.leads import standard_name
@@ -93,10 +93,9 @@ def read(source: RecordingBytes) -> Recording:
     frequencies = {signal.sampling_frequency for name, signal in signals if name}
     if len(frequencies) > 1:
         raise InputFault(ReasonCode.LEAD_LENGTHS_DIFFER, "sampling frequencies")
-    if not frequencies:
-        raise Refusal(ReasonCode.LEAD_MISSING)
     stored = tuple(_stored(name, signal) for name, signal in signals if name)
-    frequency = checked_sampling_frequency(next(iter(frequencies), None))
+    # Without a lead there is no frequency either, and `assemble` refuses.
+    frequency = checked_sampling_frequency(frequencies.pop()) if frequencies else 0.0
     return assemble(
         NAME,
         VERSION,

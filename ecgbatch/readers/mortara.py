@@ -8,7 +8,7 @@ from datetime import date, datetime
 import numpy as np
 
 from ecgbatch.errors import InputFault, Refusal
-from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.assembly import assemble, refusals_of
 from ecgbatch.readers.clock import age_between, sex_of, wall_clock
 from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.scaling import (
@@ -48,12 +48,11 @@ def read(source: RecordingBytes) -> Recording:
         Refusal: `no_rhythm_waveform`, or none of the twelve leads.
     """
     document = parse_xml(source.first)
-    channels = tuple(document.root.children("CHANNEL"))
-    if not channels:
-        raise Refusal(ReasonCode.NO_RHYTHM_WAVEFORM)
+    statements = _statements(document.root)
+    with refusals_of(NAME, VERSION, lambda: _identity(document.root), lambda: statements):
+        channels = _channels(document.root)
     frequency = _sampling_frequency(channels)
     stored = tuple(lead for lead in map(_read_channel, channels) if lead)
-    statements = _statements(document.root)
     return assemble(
         NAME,
         VERSION,
@@ -63,6 +62,13 @@ def read(source: RecordingBytes) -> Recording:
         statements=statements,
         findings=reader_findings(document),
     )
+
+
+def _channels(root: Node) -> tuple[Node, ...]:
+    channels = tuple(root.children("CHANNEL"))
+    if not channels:
+        raise Refusal(ReasonCode.NO_RHYTHM_WAVEFORM)
+    return channels
 
 
 def _sampling_frequency(channels: tuple[Node, ...]) -> float:

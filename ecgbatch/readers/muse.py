@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgbatch.errors import InputFault, Refusal
-from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.assembly import assemble, refusals_of
 from ecgbatch.readers.leads import n_usable, standard_name
 from ecgbatch.readers.muse_identity import read_identity
 from ecgbatch.readers.scaling import (
@@ -34,10 +34,11 @@ _BYTES_PER_SAMPLE = 2
 
 @dataclass(frozen=True, slots=True)
 class _Lead:
-    """One LeadData: `stored` is None for a lead beyond the twelve."""
+    """One LeadData: `stored` is None for a lead beyond the twelve, `is_off` as the cart says."""
 
     stored: StoredLead | None
     has_crc: bool
+    is_off: bool
 
 
 def recognises(head: bytes) -> bool:
@@ -54,11 +55,12 @@ def read(source: RecordingBytes) -> Recording:
         Refusal: `no_rhythm_waveform`, or none of the twelve leads in it.
     """
     document = parse_xml(source.first)
-    waveform = _rhythm(document.root)
+    statements = _statements(document.root)
+    with refusals_of(NAME, VERSION, lambda: read_identity(document.root), lambda: statements):
+        waveform = _rhythm(document.root)
     leads = tuple(_read_lead(node) for node in waveform.children("LeadData"))
     stored = tuple(lead.stored for lead in leads if lead.stored)
     frequency = _sampling_frequency(waveform)
-    statements = _statements(document.root)
     return assemble(
         NAME,
         VERSION,
@@ -76,6 +78,11 @@ def _findings(document: Document, leads: tuple[_Lead, ...]) -> tuple[Finding, ..
     return (
         *((repaired,) if document.is_repaired else ()),
         *(() if all(lead.has_crc for lead in leads) else (unprotected,)),
+        *(
+            Finding(check="lead_off", reason=ReasonCode.LEAD_OFF, lead=lead.stored.name)
+            for lead in leads
+            if lead.is_off and lead.stored
+        ),
     )
 
 
@@ -115,14 +122,13 @@ def _read_lead(node: Node) -> _Lead:
     content = _samples(node)
     has_crc = _check_crc(node, content)
     if name is None:
-        return _Lead(None, has_crc)
+        return _Lead(None, has_crc, is_off=False)
     mv_per_count = _mv_per_count(node)
     stored = np.frombuffer(content, dtype="<i2").astype(np.int64)
     counts = stored - _whole_number(node, "FirstSampleBaseline")
     is_off = node.text_at("LeadOff").upper() == "TRUE"
-    is_invalid = (stored == _INVALID_COUNT) | is_off
-    millivolts = without_invalid(counts.astype(np.float64) * mv_per_count, is_invalid)
-    return _Lead(StoredLead(name, counts, mv_per_count, millivolts), has_crc)
+    millivolts = without_invalid(counts.astype(np.float64) * mv_per_count, stored == _INVALID_COUNT)
+    return _Lead(StoredLead(name, counts, mv_per_count, millivolts), has_crc, is_off)
 
 
 def _mv_per_count(node: Node) -> float:

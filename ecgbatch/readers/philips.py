@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgbatch.errors import InputFault, Refusal
-from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.assembly import assemble, refusals_of
 from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.philips_identity import read_identity, read_statements
 from ecgbatch.readers.philips_xli import decompress
@@ -66,11 +66,12 @@ def read(source: RecordingBytes) -> Recording:
     """
     document = parse_xml(source.first)
     version = _version(document.root)
-    waveform = _waveform(document.root)
+    statements = read_statements(document.root)
+    with refusals_of(NAME, VERSION, lambda: read_identity(document.root), lambda: statements):
+        waveform = _waveform(document.root)
     layout = _layout(waveform, _characteristics(document.root), version)
     counts = _without_residuals(layout.labels, _stored_counts(waveform, layout))
     stored = _leads(layout, counts)
-    statements = read_statements(document.root)
     return assemble(
         NAME,
         VERSION,

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 
 from ecgbatch.errors import InputFault, Refusal
-from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.assembly import assemble, refusals_of
 from ecgbatch.readers.clock import age_between, sex_of, wall_clock
 from ecgbatch.readers.leads import n_usable, standard_name
 from ecgbatch.readers.scaling import (
@@ -49,7 +49,8 @@ def read(source: RecordingBytes) -> Recording:
         Refusal: `no_rhythm_waveform`, or none of the twelve leads in it.
     """
     document = parse_xml(source.first)
-    wavedata = _rhythm(document.root)
+    with refusals_of(NAME, VERSION, lambda: _identity(document.root)):
+        wavedata = _rhythm(document.root)
     channels = tuple(wavedata.children("channel"))
     ensure_bounded(channel.text_at("data") for channel in channels)
     frequency = _sampling_frequency(wavedata)

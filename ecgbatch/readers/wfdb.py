@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgbatch.errors import Incomplete, InputFault, Refusal
-from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.assembly import assemble, refusals_of
 from ecgbatch.readers.clock import sex_of, wall_clock
 from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.scaling import StoredLead, plain_number
@@ -54,8 +54,8 @@ def read(source: RecordingBytes) -> Recording:
         Refusal: no signal at all, or none of the twelve leads.
     """
     header = parse_header(source.first)
-    if not header.signals:
-        raise Refusal(ReasonCode.NO_RHYTHM_WAVEFORM)
+    with refusals_of(NAME, VERSION, lambda: _identity(header)):
+        _refuse_empty(header)
     stored = _read_signals(header, source)
     unprotected = Finding(check="checksum", reason=ReasonCode.CHECKSUM_ABSENT)
     has_checksums = all(line.checksum is not None for line in header.signals)
@@ -67,6 +67,11 @@ def read(source: RecordingBytes) -> Recording:
         identity=_identity(header),
         findings=() if has_checksums else (unprotected,),
     )
+
+
+def _refuse_empty(header: Header) -> None:
+    if not header.signals:
+        raise Refusal(ReasonCode.NO_RHYTHM_WAVEFORM)
 
 
 def _read_signals(header: Header, source: RecordingBytes) -> tuple[StoredLead, ...]:

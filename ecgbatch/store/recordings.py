@@ -27,7 +27,7 @@ def note_recording(connection: Connection, facts: Facts) -> int:
     digest = values["file_digest"]
     # A reading that failed knows the digest alone and wipes nothing out.
     known = {name: value for name, value in values.items() if name != "file_digest"}
-    changes = known if facts.signal_digest is not None else {"file_digest": digest}
+    changes = known if facts.format is not None else {"file_digest": digest}
     statement = (
         _insert(connection, recording)
         .values(values)

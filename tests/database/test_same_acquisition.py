@@ -297,3 +297,12 @@ def test_at_most_one_version_is_current_and_no_rival_is_forgotten(
         assert (verdict.place is Place.CURRENT) == (verdict.current_id == 100)
         assert standing - given_way <= {verdict.current_id}
         assert verdict.current_id not in given_way
+
+
+def test_amended_export_without_a_rhythm_strip_retires_the_older_result(inbox: Site) -> None:
+    letterhead = {"signal_digest": None, "n_samples": None, "sampling_frequency": None}
+    inbox.arrive(scored(of_acquisition("old", edit_at=EARLY)), "a")
+    inbox.arrive(rejected(of_acquisition("new", edit_at=LATE, **letterhead)), "b")
+
+    assert inbox.current() == set()
+    assert inbox.state("a") == [("superseded", "same_acquisition")]

@@ -71,7 +71,7 @@ def test_errors_keep_class_and_reason_through_the_process(
 ) -> None:
     with pytest.raises(EcgbatchError) as caught:
         plain.decode(RecordingBytes((Member("a", content),)))
-    assert type(caught.value) is error
+    assert isinstance(caught.value, error)
     assert caught.value.reason is reason
 
 

@@ -9,8 +9,10 @@ import pytest
 from reader_cases import GUANGXI, SYNTHETIC, muse_bytes, replaced
 
 from ecgbatch.errors import InputFault, Refusal
+from ecgbatch.quality.checks import check, refusal
 from ecgbatch.readers.registry import decode
 from ecgbatch.records import RecordingBytes
+from ecgbatch.settings import load_settings
 from ecgbatch.terms import ReasonCode
 
 REAL = muse_bytes(GUANGXI.read_bytes())
@@ -213,12 +215,15 @@ def test_export_in_a_namespace_is_read_by_local_names() -> None:
     assert decode(muse_bytes(text.encode())).signal_digest == decode(MADE).signal_digest
 
 
-def test_lead_that_was_off_has_no_valid_sample() -> None:
-    off = _in_rhythm(muse_bytes(GUANGXI.read_bytes()), "<LeadOff>FALSE", "<LeadOff>TRUE", 2)
-
-    recording = decode(off)
-
-    invalid = np.isnan(recording.signal).all(axis=1)
-    named = {name for name, one in zip(recording.lead_names, invalid, strict=True) if one}
-    # The first two rhythm leads are I and II, from which the limb leads are derived.
-    assert named == {"I", "II", "III", "aVR", "aVL", "aVF"}
+def test_lead_that_the_cart_reports_as_off_keeps_its_samples_and_is_a_finding() -> None:
+    content = GUANGXI.read_bytes()
+    off = content.replace(b"<LeadOff>FALSE", b"<LeadOff>TRUE")
+    whole, read = decode(muse_bytes(content)), decode(muse_bytes(off))
+    assert np.array_equal(read.signal, whole.signal)
+    stored = [lead for lead in read.lead_names if lead not in read.derived_leads]
+    found = [one.lead for one in read.findings if one.reason is ReasonCode.LEAD_OFF]
+    assert found == stored
+    settings = load_settings(environment={})
+    refused = refusal(check(read, settings.quality, settings.eligibility))
+    assert refused is not None
+    assert refused.reason is ReasonCode.LEAD_OFF
