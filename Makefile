@@ -11,10 +11,10 @@ demo: .venv/.base
 test: .venv/.test
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto
 
-# Damage the sample files of every format, MUTANTS times each, and print what came of it.
-MUTANTS ?= 5000
+# Damage the sample files of every format and print what came of it: 20,000 files of a format that
+# carries a size, a CRC or a checksum, 5,000 of the others.
 fuzz: .venv/.test
-	OMP_NUM_THREADS=1 .venv/bin/python -m tests.fuzz --mutants $(MUTANTS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.fuzz
 
 # Style, types, layers, spelling.
 check: .venv/.test

@@ -21,7 +21,7 @@ from ecgbatch.readers.scaling import (
     without_invalid,
 )
 from ecgbatch.readers.vendor_xml import INVALID_COUNT, MAX_VALUES, reader_findings
-from ecgbatch.readers.xml import Node, parse_xml, root_name
+from ecgbatch.readers.xml import Node, empty_node, parse_xml, root_name
 from ecgbatch.records import Finding, Recording, RecordingBytes
 from ecgbatch.terms import WINDOW_S, ReasonCode
 
@@ -123,7 +123,7 @@ def _rhythm(root: Node) -> tuple[Node, tuple[Node, ...]]:
 def _any_series(root: Node) -> Node:
     """The first series, whatever it holds; an empty one where there is none."""
     every = (series for part in root.children("component") for series in part.children("series"))
-    return next(every, Node("series", "", (), {}))
+    return next(every, empty_node("series"))
 
 
 def _sequence_sets(series: Node) -> Iterator[Node]:

@@ -18,7 +18,7 @@ from ecgbatch.readers.scaling import (
     plain_number,
 )
 from ecgbatch.readers.vendor_xml import MAX_VALUES, reader_findings, stored_lead
-from ecgbatch.readers.xml import Node, parse_xml, root_name
+from ecgbatch.readers.xml import Node, empty_node, parse_xml, root_name
 from ecgbatch.records import Counts, Recording, RecordingBytes
 from ecgbatch.terms import LEADS, WINDOW_S, ReasonCode
 
@@ -105,7 +105,7 @@ def _waveform(root: Node) -> Node:
 
 def _characteristics(root: Node) -> Node:
     node = root.child("dataacquisition", "signalcharacteristics")
-    return node or Node("signalcharacteristics", "", (), {})
+    return node or empty_node("signalcharacteristics")
 
 
 def _layout(waveform: Node, characteristics: Node, version: str) -> _Layout:

@@ -106,6 +106,8 @@ def _read_file(
 
 def _verify(lines: tuple[SignalLine, ...], counts: StoredCounts) -> None:
     """Compare with the header what is stored, before any skew is undone."""
+    if any(line.skew >= counts.shape[1] for line in lines):
+        raise InputFault(ReasonCode.SAMPLE_OFFSET_UNSUPPORTED, "skew beyond the record")
     sums = counts.sum(axis=1, dtype=np.int64).tolist()
     for line, total, first in zip(lines, sums, counts[:, 0].tolist(), strict=True):
         if line.checksum is not None and (total - line.checksum) % _CHECKSUM_MODULUS:
@@ -150,7 +152,7 @@ def _invalid(lines: tuple[SignalLine, ...], counts: StoredCounts) -> NDArray[np.
         return None
     invalid: NDArray[np.bool_] = _aligned(lines, counts) == sentinel
     for line, row in zip(lines, invalid, strict=True):
-        row[max(0, row.size - line.skew) :] = True
+        row[row.size - line.skew :] = True
     return invalid
 
 
@@ -158,8 +160,7 @@ def _aligned(lines: tuple[SignalLine, ...], counts: StoredCounts) -> StoredCount
     """Samples of one instant in one column: a skew of k stores a signal k samples late."""
     aligned = counts.copy()
     for line, late, row in zip(lines, counts, aligned, strict=True):
-        skew = min(line.skew, row.size)
-        row[: row.size - skew] = late[skew:]
+        row[: row.size - line.skew] = late[line.skew :]
     return aligned
 
 

@@ -1,13 +1,12 @@
-"""The one XML parser: bytes in, a small immutable tree out; no DTD, no entities, no network.
+"""The one XML parser: bytes in, a small read-only tree out; no DTD, no entities, no network.
 
 The bytes are decoded here and handed to the parser as UTF-8, so what is checked in the text
 is what the parser sees, whatever the declaration says.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from lxml import etree
 
@@ -23,6 +22,10 @@ MAX_ATTRIBUTES_PER_ELEMENT = 256
 _CHUNK_BYTES = 64 * 1024
 _RESOURCE_LIMIT_EXCEEDED = 114
 """libxml2's code for text, attributes or nesting beyond its own limits."""
+
+_OTHER_MARKS = 200_000
+"""Of `<` in comments and the like, and of `=` in base64 and in texts."""
+_TOO_DEEP = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
 
 _CODECS = {
     "utf8": "utf-8",
@@ -40,6 +43,9 @@ _CUT = frozenset({"unexpected end of data", "truncated data"})
 _DECLARED = re.compile(r"""\A<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"']*)["']""")
 _DECLARATION = re.compile(r"\A<\?xml\s.*?\?>", re.DOTALL)
 _ILLEGAL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CONTROL = bytes({*range(32)} - {9, 10, 13})
+_RARE = re.compile(rb"\xed[\xa0-\xbf]|\xef\xbf[\xbe\xbf]")
+"""UTF-8 of surrogates, U+FFFE and U+FFFF."""
 _MISC = re.compile(r"(?:\s+|<!--.*?-->|<\?.*?\?>)*", re.DOTALL)
 _QUOTED = r"""(?:"[^"]*"|'[^']*')"""
 _PLAIN_DOCTYPE = re.compile(
@@ -53,21 +59,30 @@ _OPAQUE = re.compile(r"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<\?.*?(?:\?>
 _ENTITY_REFERENCE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)[^\s;&<#]{1,256};")
 
 
-@dataclass(frozen=True, slots=True)
 class Node:
     """An element: local name, its own text (comments inside left out) and its child elements.
 
-    Attributes:
-        attributes: by local name (`xsi:type` is `type`).
+    It looks into the parsed document and copies nothing: most of a document is never asked for.
     """
 
-    name: str
-    text: str = field(repr=False)
-    nodes: tuple["Node", ...] = field(repr=False)
-    attributes: Mapping[str, str] = field(repr=False, hash=False)
+    __slots__ = ("_element", "name")
+
+    def __init__(self, element: etree._Element) -> None:
+        self._element = element
+        self.name = _local(element)
+
+    @property
+    def text(self) -> str:
+        element = self._element
+        text = element.text or ""
+        return text + "".join(child.tail or "" for child in element) if len(element) else text
+
+    @property
+    def nodes(self) -> tuple["Node", ...]:
+        return tuple(map(Node, self._element))
 
     def children(self, name: str) -> Iterator["Node"]:
-        return (node for node in self.nodes if node.name == name)
+        return (Node(child) for child in self._element if _local(child) == name)
 
     def text_at(self, *path: str) -> str:
         """Stripped text of the first element at `path`; empty where there is none."""
@@ -82,8 +97,20 @@ class Node:
         return node
 
     def attribute(self, name: str) -> str:
-        """Stripped value of an attribute; empty where there is none."""
-        return self.attributes.get(name, "").strip()
+        """Stripped value of an attribute by local name (`type` of `xsi:type`); empty without one.
+
+        A name without namespace wins over the same one with one.
+        """
+        value = self._element.get(name)
+        if value is None:
+            named = (found for key, found in self._element.items() if key.endswith("}" + name))
+            value = next(named, "")
+        return str(value).strip()
+
+
+def empty_node(name: str) -> Node:
+    """For an element that is not there."""
+    return Node(etree.Element(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +159,16 @@ def _decode(content: bytes) -> tuple[str, bool]:
     family = codec.removesuffix("-le").removesuffix("-be")
     is_mislabelled = family != declared if declared else codec != candidates[0]
     text = _DECLARATION.sub("", text.removeprefix("\ufeff"))
-    legal = _ILLEGAL.sub("", text)
+    legal = _without_illegal(text)
     return legal, is_mislabelled or len(legal) != len(text)
+
+
+def _without_illegal(text: str) -> str:
+    """Characters that XML 1.0 allows; the usual text without others is not searched for them."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    if len(encoded.translate(None, _CONTROL)) == len(encoded) and not _RARE.search(encoded):
+        return text
+    return _ILLEGAL.sub("", text)
 
 
 def _candidates(content: bytes, declared: str | None) -> tuple[str, ...]:
@@ -198,8 +233,9 @@ def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
 
 
 def _build(text: str) -> Node:
-    parser = etree.XMLPullParser(
-        events=("start", "end"),
+    content = text.encode()
+    _refuse_excess(content)
+    parser = etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,
         load_dtd=False,
@@ -209,75 +245,59 @@ def _build(text: str) -> Node:
         remove_comments=True,
         remove_pis=True,
     )
-    builder = _Builder()
-    content = text.encode()
     try:
         for start in range(0, len(content), _CHUNK_BYTES):
             parser.feed(content[start : start + _CHUNK_BYTES])
-            builder.take(parser)
     except etree.XMLSyntaxError as error:
         limit = error.code == _RESOURCE_LIMIT_EXCEEDED
         raise InputFault(ReasonCode.XML_LIMIT if limit else ReasonCode.XML_INVALID) from None
     try:
-        parser.close()
-        builder.take(parser)
+        root = parser.close()
     except etree.XMLSyntaxError:
         # The parser reports some faults of a whole document only here.
-        if builder.root_closes_in(text):
+        if _root_closes_in(text):
             raise InputFault(ReasonCode.XML_INVALID) from None
         raise Incomplete("root not closed") from None
-    return builder.root()
+    _check(root)
+    return Node(root)
 
 
-class _Builder:
-    """Collects finished elements; one per parse."""
+def _refuse_excess(content: bytes) -> None:
+    """Before anything is built: no document within the limits has as many marks."""
+    if content.count(b"<") > 2 * MAX_ELEMENTS + _OTHER_MARKS:
+        raise InputFault(ReasonCode.XML_LIMIT)
+    if content.count(b"=") > MAX_ATTRIBUTES + _OTHER_MARKS:
+        raise InputFault(ReasonCode.XML_LIMIT, "attributes")
 
-    def __init__(self) -> None:
-        self._open: list[list[Node]] = [[]]
-        self._root_tag = ""
-        self._n_elements = 0
-        self._n_attributes = 0
 
-    def take(self, parser: etree.XMLPullParser) -> None:
-        for event, element in parser.read_events():
-            if event == "start":
-                self._start(element)
-            else:
-                self._end(element)
-
-    def _start(self, element: etree._Element) -> None:
-        self._root_tag = self._root_tag or _local(element.tag)
-        self._n_elements += 1
-        n_attributes = len(element.attrib)
-        self._n_attributes += n_attributes
-        self._open.append([])
-        if len(self._open) > MAX_DEPTH + 1 or self._n_elements > MAX_ELEMENTS:
-            raise InputFault(ReasonCode.XML_LIMIT)
-        if n_attributes > MAX_ATTRIBUTES_PER_ELEMENT or self._n_attributes > MAX_ATTRIBUTES:
+def _check(root: etree._Element) -> None:
+    n_elements = n_attributes = 0
+    for element in root.iter():
+        if not isinstance(element.tag, str):  # a reference that was not expanded
+            raise InputFault(ReasonCode.XML_ENTITY)
+        n_elements += 1
+        attributes = len(element.attrib)
+        n_attributes += attributes
+        if attributes > MAX_ATTRIBUTES_PER_ELEMENT:
             raise InputFault(ReasonCode.XML_LIMIT, "attributes")
-
-    def _end(self, element: etree._Element) -> None:
-        text = element.text or ""
-        for child in element:
-            if not isinstance(child.tag, str):  # a reference that was not expanded
-                raise InputFault(ReasonCode.XML_ENTITY)
-            text += child.tail or ""
-        nodes = tuple(self._open.pop())
-        self._open[-1].append(Node(_local(element.tag), text, nodes, _attributes(element)))
-
-    def root_closes_in(self, text: str) -> bool:
-        closing = rf"</(?:[^\s<>/:]+:)?{re.escape(self._root_tag)}\s*>"
-        return bool(self._root_tag) and re.search(closing, text) is not None
-
-    def root(self) -> Node:
-        return self._open[0][0]
+    if n_elements > MAX_ELEMENTS or _TOO_DEEP(root):
+        raise InputFault(ReasonCode.XML_LIMIT)
+    if n_attributes > MAX_ATTRIBUTES:
+        raise InputFault(ReasonCode.XML_LIMIT, "attributes")
 
 
-def _attributes(element: etree._Element) -> Mapping[str, str]:
-    # In reverse order, so that a name without namespace wins over the same one with one.
-    pairs = sorted(element.attrib.items(), reverse=True)
-    return MappingProxyType({_local(str(name)): str(value) for name, value in pairs})
+def _root_closes_in(text: str) -> bool:
+    root = _ROOT_TAG.match(text, _end_of(_MISC, text, _end_of_doctype(text)))
+    if root is None:
+        return False
+    closing = rf"</(?:[^\s<>/:]+:)?{re.escape(root['name'])}\s*>"
+    return re.search(closing, text) is not None
 
 
-def _local(tag: str) -> str:
-    return tag.rpartition("}")[2]
+def _end_of_doctype(text: str) -> int:
+    start = _end_of(_MISC, text, 0)
+    return _end_of(_PLAIN_DOCTYPE, text, start)
+
+
+def _local(element: etree._Element) -> str:
+    return str(element.tag).rpartition("}")[2]

@@ -9,7 +9,9 @@ from enum import StrEnum
 import numpy as np
 
 from ecgbatch.errors import EcgbatchError
+from ecgbatch.quality.checks import check
 from ecgbatch.records import Millivolts, Recording, RecordingBytes
+from ecgbatch.settings import load_settings
 from ecgbatch.terms import ReasonCode
 from tests.fuzz.corpus import CARRY_CHECKSUM, CHECKSUM_IS_A_SUM, Seed, carries_checksum
 from tests.fuzz.mutators import dice, mutant
@@ -36,9 +38,16 @@ class Fate(StrEnum):
 
 @dataclass(slots=True)
 class Tally:
-    """Of all damaged files of one reader."""
+    """Of all damaged files of one reader.
+
+    Attributes:
+        caught: of those with another header meaning, how many a plausibility finding shows that
+            the whole file has not; `caught_refusing` those that it refuses.
+    """
 
     n: int = 0
+    caught: int = 0
+    caught_refusing: int = 0
     fates: Counter[Fate] = field(default_factory=Counter)
     reasons: Counter[ReasonCode] = field(default_factory=Counter)
     slowest_s: float = 0.0
@@ -47,6 +56,8 @@ class Tally:
 
 
 Decode = Callable[[RecordingBytes], Recording]
+
+_SETTINGS = load_settings(environment={})
 
 
 def measure(name: str, seeds: Sequence[Seed], turns: range, decode: Decode) -> Tally:
@@ -58,7 +69,7 @@ def measure(name: str, seeds: Sequence[Seed], turns: range, decode: Decode) -> T
         if damaged.file_digest == seed.source.file_digest:
             continue
         started = time.perf_counter()
-        fate = _fate(seed, damaged, decode, tally.reasons)
+        fate = _fate(seed, damaged, decode, tally)
         tally.slowest_s = max(tally.slowest_s, time.perf_counter() - started)
         tally.n += 1
         tally.fates[fate] += 1
@@ -67,21 +78,30 @@ def measure(name: str, seeds: Sequence[Seed], turns: range, decode: Decode) -> T
     return tally
 
 
-def _fate(
-    seed: Seed, damaged: RecordingBytes, decode: Decode, reasons: Counter[ReasonCode]
-) -> Fate:
+def _fate(seed: Seed, damaged: RecordingBytes, decode: Decode, tally: Tally) -> Fate:
     try:
         recording = decode(damaged)
     except EcgbatchError as fault:
-        reasons[fault.reason] += 1
+        tally.reasons[fault.reason] += 1
         return Fate.LOST if fault.reason in LOST else Fate.REFUSED
     protected = recording.reader in CARRY_CHECKSUM and carries_checksum(recording)
-    return compare(
+    fate = compare(
         seed.whole,
         recording,
         is_protected=protected,
         is_reordered=_bytes(seed.source) == _bytes(damaged),
     )
+    if fate is Fate.HEADER:
+        new = _findings(recording) - _findings(seed.whole)
+        tally.caught += bool(new)
+        tally.caught_refusing += any(refuses for _, refuses in new)
+    return fate
+
+
+def _findings(recording: Recording) -> set[tuple[ReasonCode, bool]]:
+    """Reasons of the findings, and whether they refuse by default."""
+    found = check(recording, _SETTINGS.quality, _SETTINGS.eligibility)
+    return {(one.reason, one.refuses) for one in found}
 
 
 def _bytes(source: RecordingBytes) -> list[bytes]:

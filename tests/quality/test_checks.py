@@ -193,7 +193,7 @@ def test_eligibility_refuses_where_a_site_says_so() -> None:
 
 
 def test_each_check_has_its_settings() -> None:
-    names = {one.__name__ for one in CHECKS} | {"aecg_increment"}
+    names = {one.__name__ for one in CHECKS} | {"aecg_increment", "lead_off"}
 
     assert names == set(type(SETTINGS.quality).model_fields)
 
