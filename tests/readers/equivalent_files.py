@@ -11,9 +11,13 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import equivalent_vendors as vendors
 import numpy as np
+import philips_files as philips
+import scp_files as scp
 import wfdb
 from edfio import Edf, EdfSignal
+from equivalent_signal import EIGHT, LEAD_CODES, MUSE_ORDER, SHUFFLED, counts_of, row_of
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
@@ -22,42 +26,6 @@ from reader_cases import GUANGXI, wfdb_bytes
 
 from ecgbatch.records import Member, Millivolts, RecordingBytes
 from ecgbatch.terms import LEADS
-
-EIGHT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
-SHUFFLED = ("V6", "aVF", "I", "V2", "aVL", "V4", "III", "V1", "aVR", "II", "V5", "V3")
-MUSE_ORDER = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6", "III", "aVR", "aVL", "aVF")
-DURATION_S = 12
-"""Longer than the window, so that the resampling filter sees what follows."""
-
-_CODES = dict(zip(LEADS, (1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8), strict=True))
-
-
-def waveform(rate: int, duration_s: float = DURATION_S) -> Millivolts:
-    """(12, n) in mV: sums of sines from 0.5 to 95 Hz, different in each lead.
-
-    All phases are zero, so that the odd reflection with which resampling starts is what the
-    waveform itself does before its first sample: no edge has to be excused.
-    """
-    rng = np.random.default_rng(20)
-    frequencies = rng.uniform(0.5, 95.0, (8, 24))
-    amplitudes = rng.uniform(0.01, 0.2, (8, 24))
-    offsets = rng.uniform(-0.3, 0.3, 8)
-    time_s = np.arange(round(duration_s * rate)) / rate
-    sines = np.sin(2 * np.pi * frequencies[:, :, None] * time_s)
-    eight = (amplitudes[:, :, None] * sines).sum(axis=1) + offsets[:, None]
-    one, two = eight[:2]
-    limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
-    return np.vstack([*limb, *eight[2:]])
-
-
-def _row(signal: Millivolts, lead: str) -> Millivolts:
-    return signal[LEADS.index(lead)]
-
-
-def _counts(signal: Millivolts, leads: tuple[str, ...], step_mv: float) -> NDArray[np.int64]:
-    """(n_leads, n) in the file's order."""
-    rows = np.stack([_row(signal, lead) for lead in leads])
-    return np.rint(rows / step_mv).astype(np.int64)
 
 
 def wfdb_record(
@@ -70,7 +38,7 @@ def wfdb_record(
             fs=rate,
             units=["mV"] * n,
             sig_name=list(leads),
-            d_signal=_counts(signal, leads, step_mv).T,
+            d_signal=counts_of(signal, leads, step_mv).T,
             fmt=[fmt] * n,
             adc_gain=[1 / step_mv] * n,
             baseline=[0] * n,
@@ -87,7 +55,7 @@ def muse(signal: Millivolts, rate: int, leads: tuple[str, ...], step_mv: float) 
     strip = re.sub(r"(<SampleBase>)\d+", rf"\g<1>{rate}", strip, count=1)
     first, last = strip.index("<LeadData>"), strip.rindex("</LeadData>") + len("</LeadData>")
     template = strip[first : strip.index("</LeadData>") + len("</LeadData>")]
-    counts = _counts(signal, leads, step_mv)
+    counts = counts_of(signal, leads, step_mv)
     blocks = [
         _muse_lead(template, lead, row, step_mv) for lead, row in zip(leads, counts, strict=True)
     ]
@@ -121,7 +89,7 @@ def aecg(signal: Millivolts, rate: int, leads: tuple[str, ...], step_mv: float) 
     )
     increment = f"<head value='0' unit='s'/><increment value='{1 / rate:g}' unit='s'/>"
     sequences = [sequence.format("TIME_RELATIVE", "GLIST_PQ", increment)]
-    for lead, row in zip(leads, _counts(signal, leads, step_mv), strict=True):
+    for lead, row in zip(leads, counts_of(signal, leads, step_mv), strict=True):
         scale = f"<origin value='0' unit='uV'/><scale value='{step_mv * 1000:g}' unit='uV'/>"
         digits = f"{scale}<digits>{' '.join(map(str, row))}</digits>"
         sequences.append(sequence.format(f"MDC_ECG_LEAD_{lead.upper()}", "SLIST_PQ", digits))
@@ -143,7 +111,7 @@ def dicom(signal: Millivolts, rate: int, leads: tuple[str, ...], step_mv: float)
     group.ChannelDefinitionSequence = [_dicom_channel(lead, step_mv) for lead in leads]
     group.WaveformBitsAllocated = 16
     group.WaveformSampleInterpretation = "SS"
-    group.WaveformData = _counts(signal, leads, step_mv).T.astype("<i2").tobytes()
+    group.WaveformData = counts_of(signal, leads, step_mv).T.astype("<i2").tobytes()
     dataset = Dataset()
     dataset.SOPClassUID = TwelveLeadECGWaveformStorage
     dataset.SOPInstanceUID = generate_uid(entropy_srcs=["equivalent"])
@@ -161,7 +129,7 @@ def dicom(signal: Millivolts, rate: int, leads: tuple[str, ...], step_mv: float)
 def _dicom_channel(lead: str, step_mv: float) -> Dataset:
     unit, source, channel = Dataset(), Dataset(), Dataset()
     unit.CodeValue, unit.CodingSchemeDesignator, unit.CodeMeaning = "mV", "UCUM", "millivolt"
-    source.CodeValue, source.CodingSchemeDesignator = f"5.6.3-9-{_CODES[lead]}", "SCPECG"
+    source.CodeValue, source.CodingSchemeDesignator = f"5.6.3-9-{LEAD_CODES[lead]}", "SCPECG"
     source.CodeMeaning = f"Lead {lead}"
     channel.ChannelSourceSequence = [source]
     channel.ChannelSensitivity = f"{step_mv:g}"
@@ -177,7 +145,7 @@ def edf(signal: Millivolts, rate: int, leads: tuple[str, ...], step_mv: float) -
     reach = (round(-32768 * step_mv, 4), round(32767 * step_mv, 4))
     signals = [
         EdfSignal(
-            _row(signal, lead),
+            row_of(signal, lead),
             sampling_frequency=rate,
             label=f"ECG {lead}",
             physical_dimension="mV",
@@ -192,7 +160,7 @@ def edf(signal: Millivolts, rate: int, leads: tuple[str, ...], step_mv: float) -
 
 def array(signal: Millivolts, rate: int, leads: tuple[str, ...], step_mv: float) -> RecordingBytes:
     content = BytesIO()
-    np.save(content, (np.stack([_row(signal, lead) for lead in leads]) * 1000).T)
+    np.save(content, (np.stack([row_of(signal, lead) for lead in leads]) * 1000).T)
     sidecar = json.dumps({"sampling_frequency": rate, "unit": "uV", "leads": leads})
     members = (Member("ecg.npy", content.getvalue()), Member("ecg.npy.json", sidecar.encode()))
     assert step_mv == 0
@@ -204,12 +172,17 @@ Write = Callable[[Millivolts, int, tuple[str, ...], float], RecordingBytes]
 
 @dataclass(frozen=True)
 class Written:
-    """A format as used here, with its quantisation step in mV."""
+    """A format as used here, with its quantisation step in mV.
+
+    Attributes:
+        has_context: whether anything of the signal is kept after the 10 s.
+    """
 
     name: str
     write: Write
     leads: tuple[str, ...]
     step_mv: float
+    has_context: bool = True
 
 
 def _wfdb(fmt: str) -> Write:
@@ -229,5 +202,18 @@ FILES = (
     Written("dicom, 8 leads", dicom, EIGHT, 0.001),
     Written("edf", edf, SHUFFLED, 0.0005),
     Written("npy", array, SHUFFLED, 0.0),
+    Written("scp", scp.uncompressed, SHUFFLED, 0.0025),
+    Written("scp, first differences", scp.first_differences, EIGHT, 0.001),
+    Written("scp, second differences", scp.second_differences, MUSE_ORDER, 0.00375),
+    Written("philips", philips.uncompressed, SHUFFLED, 0.0025, has_context=False),
+    Written("philips, XLI", philips.xli, SHUFFLED, 0.005, has_context=False),
+    Written("philips, XLI, 8 leads", philips.xli, EIGHT, 0.005, has_context=False),
+    Written("philips 1.03, XLI", philips.xli_of_version_3, LEADS, 0.005, has_context=False),
+    Written("mortara", vendors.mortara, MUSE_ORDER, 0.0025),
+    Written("mortara, 8 leads", vendors.mortara, EIGHT, 0.005),
+    Written("cardiosoft", vendors.cardiosoft, SHUFFLED, 0.005),
+    Written("cardiosoft, full disclosure", vendors.full_disclosure, LEADS, 0.005),
+    Written("schiller", vendors.schiller, LEADS, 0.001),
+    Written("schiller, decimals", vendors.schiller, SHUFFLED, 0.00001),
 )
 RATES = (250, 500, 1000)

@@ -1,8 +1,6 @@
 """SCP-ECG: real files against libbiosig, files written here after the standard, damaged ones."""
 
 import random
-from binascii import crc_hqx
-from collections.abc import Callable
 from pathlib import Path
 from struct import pack, pack_into, unpack_from
 
@@ -11,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scp_files import DEFAULT_TABLE, huffman, rhythm_sections, scp_file
 
 from ecgbatch.errors import EcgbatchError, Incomplete, InputFault, Refusal
 from ecgbatch.readers.leads import standard_name
@@ -26,7 +25,6 @@ FILES = {
     "welchallyn_20170504": "welchallyn_20170504.SCP",
 }
 R = ReasonCode
-EIGHT = (1, 2, 3, 4, 5, 6, 7, 8)
 
 
 def _source(content: bytes) -> RecordingBytes:
@@ -81,67 +79,6 @@ def test_identity_and_statements_are_read() -> None:
     assert real.identity.acquired_at is None
 
 
-def _section(number: int, data: bytes) -> bytes:
-    data += bytes(len(data) % 2)
-    rest = pack("<HIBB6x", number, 16 + len(data), 20, 20) + data
-    return pack("<H", crc_hqx(rest, 0xFFFF)) + rest
-
-
-def _scp(sections: dict[int, bytes]) -> bytes:
-    """A whole file: section 0 and the given ones, every CRC right."""
-    blocks = {number: _section(number, data) for number, data in sections.items()}
-    at = 6 + 16 + 10 * (1 + len(blocks))
-    pointers = pack("<HII", 0, at - 6, 7)
-    for number, block in blocks.items():
-        pointers += pack("<HII", number, len(block), at + 1)
-        at += len(block)
-    first = bytearray(_section(0, pointers))
-    first[10:16] = b"SCPECG"
-    pack_into("<H", first, 0, crc_hqx(bytes(first[2:]), 0xFFFF))
-    rest = pack("<I", at) + bytes(first) + b"".join(blocks.values())
-    return pack("<H", crc_hqx(rest, 0xFFFF)) + rest
-
-
-def _sections(
-    signal: NDArray[np.int64],
-    codes: tuple[int, ...] = EIGHT,
-    order: int = 0,
-    flags: int = 0b100,
-    bimodal: int = 0,
-    starts: tuple[int, ...] | None = None,
-    encode: Callable[[list[int]], bytes] | None = None,
-) -> dict[int, bytes]:
-    n = signal.shape[1]
-    leads = pack("<BB", len(codes), flags)
-    for code, start in zip(codes, starts or (1,) * len(codes), strict=True):
-        leads += pack("<IIB", start, start + n - 1, code)
-    rows = []
-    for row in signal:
-        d = row.copy()
-        d[order:] = np.diff(row, n=order)
-        rows.append(encode(d.tolist()) if encode else d.astype("<i2").tobytes())
-    head = pack("<HHBB", 2500, 2000, order, bimodal)
-    head += b"".join(pack("<H", len(row)) for row in rows)
-    return {1: b"\xff\x00\x00", 3: leads, 6: head + b"".join(rows)}
-
-
-def _bits(value: int) -> str:
-    """The default table as the standard prints it."""
-    if value == 0:
-        return "0"
-    if abs(value) <= 8:
-        return "1" * abs(value) + "0" + ("1" if value < 0 else "0")
-    if -128 <= value <= 127:
-        return "1" * 9 + "0" + f"{value & 0xFF:08b}"
-    return "1" * 10 + f"{value & 0xFFFF:016b}"
-
-
-def _huffman(values: list[int]) -> bytes:
-    text = "".join(map(_bits, values))
-    text += "0" * (-len(text) % 8)
-    return int(text, 2).to_bytes(len(text) // 8, "big")
-
-
 def _signal(n_leads: int = 8, n: int = 5000) -> NDArray[np.int64]:
     walk = np.random.default_rng(3).integers(-9, 10, (n_leads, n)).cumsum(axis=1)
     return np.asarray(walk, dtype=np.int64)
@@ -156,10 +93,10 @@ def _stored(recording: Recording) -> NDArray[np.float64]:
 @pytest.mark.parametrize("coded", [False, True])
 def test_differences_are_undone_with_and_without_huffman(order: int, coded: bool) -> None:
     signal = _signal()
-    sections = _sections(signal, order=order, encode=_huffman if coded else None)
+    sections = rhythm_sections(signal, order=order, encode=huffman if coded else None)
     if coded:
-        sections[2] = pack("<H", 19999)
-    recording = decode(_source(_scp(sections)))
+        sections[2] = DEFAULT_TABLE
+    recording = decode(_source(scp_file(sections)))
     np.testing.assert_allclose(_stored(recording), signal * 0.0025, rtol=0, atol=1e-12)
     assert recording.sampling_frequency == 500.0
 
@@ -167,7 +104,7 @@ def test_differences_are_undone_with_and_without_huffman(order: int, coded: bool
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=200))
 def test_every_value_survives_the_default_table(values: list[int]) -> None:
-    decoded = decode_huffman(_huffman(values), len(values), default_table())
+    decoded = decode_huffman(huffman(values), len(values), default_table())
     assert decoded.tolist() == values
 
 
@@ -207,7 +144,7 @@ def test_default_table_written_out_in_a_real_file_gives_the_same_signal() -> Non
             sections[number] = content[index + 15 : index - 1 + length]
     sections[2] = _own(*WRITTEN_OUT)
     assert len(sections[2]) == 4 + 19 * 9
-    whole, own = decode(_source(content)), decode(_source(_scp(sections)))
+    whole, own = decode(_source(content)), decode(_source(scp_file(sections)))
     np.testing.assert_array_equal(whole.signal, own.signal)
 
 
@@ -243,23 +180,26 @@ def test_bits_that_are_no_code_of_the_table_are_damage() -> None:
 
 
 def _changed(**knobs: object) -> bytes:
-    return _scp(_sections(_signal(), **knobs))  # type: ignore[arg-type]
+    return scp_file(rhythm_sections(_signal(), **knobs))  # type: ignore[arg-type]
 
 
 def test_compressions_that_are_not_read_are_refused_by_name() -> None:
     assert _reason(_changed(flags=0b101)) is R.SCP_VARIANT_UNSUPPORTED
     assert _reason(_changed(bimodal=1)) is R.SCP_VARIANT_UNSUPPORTED
-    assert _reason(_scp(_sections(_signal()) | {2: _own(n_tables=3)})) is R.SCP_VARIANT_UNSUPPORTED
+    assert (
+        _reason(scp_file(rhythm_sections(_signal()) | {2: _own(n_tables=3)}))
+        is R.SCP_VARIANT_UNSUPPORTED
+    )
 
 
 def test_sections_of_the_rhythm_strip_are_needed() -> None:
-    sections = _sections(_signal())
+    sections = rhythm_sections(_signal())
     for number in (3, 6):
         without = {key: data for key, data in sections.items() if key != number}
         with pytest.raises(Refusal) as caught:
-            decode(_source(_scp(without)))
+            decode(_source(scp_file(without)))
         assert caught.value.reason is R.NO_RHYTHM_WAVEFORM
-    assert _reason(_scp({3: sections[3], 6: sections[6]})) is R.HEADER_INVALID
+    assert _reason(scp_file({3: sections[3], 6: sections[6]})) is R.HEADER_INVALID
 
 
 def test_negated_and_extra_leads_are_left_out_and_double_ones_refused() -> None:
@@ -287,17 +227,17 @@ def test_leads_must_start_together_from_0_or_1() -> None:
     ],
 )
 def test_head_of_section_6_is_checked(at: int, value: int, reason: ReasonCode) -> None:
-    sections = _sections(_signal())
+    sections = rhythm_sections(_signal())
     rhythm = bytearray(sections[6])
     pack_into("<H", rhythm, at, value)
-    assert _reason(_scp(sections | {6: bytes(rhythm)})) is reason
+    assert _reason(scp_file(sections | {6: bytes(rhythm)})) is reason
 
 
 def test_sampling_interval_gives_the_exact_frequency() -> None:
-    sections = _sections(_signal())
+    sections = rhythm_sections(_signal())
     rhythm = bytearray(sections[6])
     pack_into("<H", rhythm, 2, 1667)
-    frequency = decode(_source(_scp(sections | {6: bytes(rhythm)}))).sampling_frequency
+    frequency = decode(_source(scp_file(sections | {6: bytes(rhythm)}))).sampling_frequency
     assert frequency == 1e6 / 1667
 
 
@@ -365,8 +305,11 @@ def test_blank_and_malformed_identity_is_none() -> None:
             (34, b"\xff\x7f"),
         ]
     )
-    sections = _sections(_signal()) | {1: odd + pack("<BH", 2, 9999) + b"\x00", 8: b"\x01\x02"}
-    identity = decode(_source(_scp(sections))).identity
+    sections = rhythm_sections(_signal()) | {
+        1: odd + pack("<BH", 2, 9999) + b"\x00",
+        8: b"\x01\x02",
+    }
+    identity = decode(_source(scp_file(sections))).identity
     assert identity.acquired_at is identity.age_years is identity.sex is identity.device is None
     assert identity.patient_identifier is None
 
@@ -377,8 +320,8 @@ def test_confirmed_statements_carry_their_time_and_the_zone_is_kept() -> None:
     report += b"".join(pack("<BH", n, len(text)) + text for n, text in enumerate(texts))
     when = pack("<BHHBB", 25, 4, 2021, 3, 3) + pack("<BH", 26, 3) + b"\x0a\x0b\x0c"
     zone = pack("<BHhH", 34, 4, -210, 0)
-    sections = _sections(_signal()) | {1: when + zone + b"\xff\0\0", 8: report}
-    recording = decode(_source(_scp(sections)))
+    sections = rhythm_sections(_signal()) | {1: when + zone + b"\xff\0\0", 8: report}
+    recording = decode(_source(scp_file(sections)))
     identity = recording.identity
     assert recording.statement_normal is True
     assert identity.edit_at is not None
