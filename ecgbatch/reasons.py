@@ -241,6 +241,13 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.RETRIES_SPENT: Reason(
         _X, "Every attempt ended without a result; see the run's log, then retry by hand."
     ),
+    _C.CRASH_LOOP: Reason(
+        _X,
+        "Workers were lost on this ECG, claimed alone, one after another; keep it, report it, then retry by hand.",
+    ),
+    _C.ARCHIVE_FAILED: Reason(
+        _E, "The files could not be put into the archive; check its disk and permissions."
+    ),
     _C.INTERRUPTED: Reason(
         _E, "The run was stopped before it reached this ECG; the next run takes it."
     ),
@@ -293,6 +300,27 @@ REASONS: dict[ReasonCode, Reason] = {
         _E, "State use_bn as the checkpoint's batch-norm statistics show it."
     ),
     _C.RUN_LOCKED: Reason(_E, "Another run works on this source; wait for its end."),
+    _C.LOCK_LOST: Reason(
+        _E, "Another scan took this source over; nothing was lost, the next run goes on."
+    ),
+    _C.HALTED: Reason(_E, "An operator halted all claims; `ecgbatch resume` ends that."),
+    _C.SQLITE_ON_NETWORK_FS: Reason(
+        _E, "SQLite is not safe on a network file system; use a local disk, or PostgreSQL."
+    ),
+    _C.SOURCE_QUERY_INVALID: Reason(
+        _E, "Make source.query one SELECT with the columns id, changed_at and content or path."
+    ),
+    _C.SOURCE_ROLE_WRITES: Reason(
+        _E,
+        "Give the source's role the right to read alone; ecgbatch must not be able to write there.",
+    ),
+    _C.PATIENT_UNKNOWN: Reason(
+        _I, "No ECG of this patient is in the database; check the identifier and the authority."
+    ),
+    _C.CHAIN_BROKEN: Reason(
+        _X,
+        "Events or audit rows were altered, removed or inserted; keep the database as it is and report it.",
+    ),
     _C.DISK_FULL: Reason(_E, "Free space on the disk of the database."),
     _C.RECORD_UNKNOWN: Reason(
         _E,

@@ -5,147 +5,66 @@ import tomllib
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.resources import folder
-from ecgbatch.terms import Numerics, ReasonCode
+from ecgbatch.settings_tables import (
+    Band,
+    BundleChoice,
+    Database,
+    Eligibility,
+    Isolation,
+    Limit,
+    Limits,
+    Log,
+    Quality,
+    Scoring,
+    Site,
+    Source,
+    Stability,
+    Switch,
+    Table,
+    Work,
+)
+from ecgbatch.terms import ReasonCode
+
+__all__ = [
+    "Band",
+    "BundleChoice",
+    "Database",
+    "Eligibility",
+    "Isolation",
+    "Limit",
+    "Limits",
+    "Log",
+    "Quality",
+    "Scoring",
+    "Settings",
+    "Site",
+    "Source",
+    "Stability",
+    "Switch",
+    "Work",
+    "load_settings",
+]
 
 ENVIRONMENT_PREFIX = "ECGBATCH_"
 _NOT_SETTINGS = "ECGBATCH_TEST_"
 _PATHS = (
     ("database", "url_file"),
+    ("database", "tls_root"),
     ("site", "key_file"),
     ("source", "folder"),
+    ("source", "archive_folder"),
+    ("source", "url_file"),
     ("bundle", "folder"),
 )
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class Database(_Table):
-    url: str = Field(repr=False)
-    url_file: str = Field(repr=False)
-
-
-class Site(_Table):
-    key_file: str
-    authority: str
-    placeholders: tuple[str, ...] = Field(strict=False)
-    time_zone: str
-
-
-class Source(_Table):
-    folder: str = Field(repr=False)
-    name: str
-
-
-class Stability(_Table):
-    settle_s: float = Field(ge=0)
-    grace_s: float = Field(ge=0)
-
-
-class Limits(_Table):
-    recording_bytes: int = Field(gt=0)
-
-
-class Isolation(_Table):
-    """What the reader process may use, and the readers of other packages in it."""
-
-    memory_bytes: int = Field(ge=256 * 1024 * 1024)
-    seconds: float = Field(gt=0)
-    plug_ins: tuple[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], ...] = Field(strict=False)
-
-
-class BundleChoice(_Table):
-    folder: str
-    digest: str = Field(pattern=r"^([0-9a-f]{64})?$")
-    allow_demonstration: bool
-
-
-class Scoring(_Table):
-    runtime: Literal["torch"]
-    precision: Numerics = Field(strict=False)
-    threads: int = Field(ge=0)
-
-
-class Work(_Table):
-    claim: int = Field(ge=1, le=512)
-    lease_s: float = Field(gt=0)
-
-
-class Switch(_Table):
-    """A check without a number."""
-
-    refuses: bool
-
-
-class Limit(Switch):
-    """A check against a limit, in the check's own unit."""
-
-    limit: float = Field(gt=0)
-
-
-class Band(Switch):
-    """A check against a lower and an upper bound, in the check's own unit."""
-
-    low: float = Field(gt=0)
-    high: float = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.low >= self.high:
-            raise ValueError("low must lie below high")
-        return self
-
-
-class Quality(_Table):
-    """The gates, one table each; the field name is the finding's check name."""
-
-    lead_missing: Switch
-    too_short: Limit
-    invalid_samples: Switch
-    lead_off: Switch
-    amplitude: Limit
-    flat: Limit
-    constant_run: Limit
-    single_beat: Limit
-    calibration: Limit
-    unit_suspected: Limit
-    limb_leads: Limit
-    leads_nearly_equal: Limit
-    saturation: Limit
-    powerline: Limit
-    wander: Limit
-    muscle_noise: Limit
-    snr: Limit
-    heart_rate: Band
-    sampling_frequency: Band
-    long_record: Limit
-    aecg_increment: Switch
-
-    @model_validator(mode="after")
-    def _what_scoring_needs(self) -> Self:
-        needed = (self.lead_missing, self.too_short, self.invalid_samples)
-        if not all(check.refuses for check in needed):
-            raise ValueError("lead_missing, too_short and invalid_samples always refuse")
-        return self
-
-
-class Eligibility(_Table):
-    age: Switch
-    paced: Switch
-
-
-class Log(_Table):
-    level: Literal["debug", "info", "warning", "error"]
-
-
-class Settings(_Table):
+class Settings(Table):
     """The resolved settings; frozen. `gate_digest` is part of the pipeline's identity."""
 
     database: Database

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from ecgbatch.store.tables import metadata
+from ecgbatch.store.tables_ledger import metadata
 
 
 def run() -> None:

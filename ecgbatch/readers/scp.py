@@ -17,7 +17,8 @@ from ecgbatch.readers.scp_huffman import (
     default_table,
     own_table,
 )
-from ecgbatch.readers.scp_identity import read_identity, read_statements
+from ecgbatch.readers.scp_identity import read_identity
+from ecgbatch.readers.scp_statements import read_statements
 from ecgbatch.records import Counts, Finding, Recording, RecordingBytes
 from ecgbatch.terms import ReasonCode
 
@@ -81,7 +82,7 @@ def read(source: RecordingBytes) -> Recording:
     layout = _layout(file.sections)
     frequency = checked_sampling_frequency(1e6 / layout.interval_us if layout.interval_us else None)
     stored = _stored_leads(layout, _table(file.sections.get(2)))
-    statements, edit = read_statements(file.sections.get(8, b""))
+    statements, edit = read_statements(file.sections.get(8, b""), file.sections.get(11, b""))
     mismatch = Finding(check="checksum", reason=ReasonCode.CHECKSUM_MISMATCH)
     return assemble(
         NAME,
@@ -106,11 +107,12 @@ def _open(content: bytes) -> _File:
     is_intact = crc_hqx(content[2:], _CRC_START) == crc
     for number, size, at in _pointers(content):
         section = _section(content, number, size, at)
-        fits = crc_hqx(section[2:], _CRC_START) == unpack_from("<H", section)[0]
-        if number in sections or (not fits and number in _SIGNAL_SECTIONS):
+        fits = section is not None and crc_hqx(section[2:], _CRC_START) == _stated_crc(section)
+        if number in _SIGNAL_SECTIONS and (not fits or number in sections):
             raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "section")
-        sections[number] = section[_SECTION_HEADER:]
         is_intact = is_intact and fits
+        if section is not None and (fits or number in _NEEDED):
+            sections[number] = section[_SECTION_HEADER:]
     if not {0, 1} <= sections.keys():
         raise InputFault(ReasonCode.HEADER_INVALID, "mandatory section missing")
     return _File(sections, is_intact)

@@ -184,7 +184,7 @@ def _results(connection: Connection, recording_id: int) -> tuple[ResultDetail, .
 
 def _result(connection: Connection, row: Row[tuple[object, ...]]) -> ResultDetail:
     values = dict(row._mapping)
-    for left_out in ("recording_id", "signal_digest"):
+    for left_out in ("recording_id", "signal_digest", "work_id"):
         del values[left_out]
     values["outcome"] = ResultOutcome(row.outcome)
     values["reason"] = None if row.reason is None else ReasonCode(row.reason)

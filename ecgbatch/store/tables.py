@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -30,7 +31,7 @@ from ecgbatch.terms import (
     WorkState,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The migration that makes exactly these tables."""
 
 NEW_REQUEST = "new"
@@ -72,6 +73,8 @@ source = Table(
     Column("root", Text, nullable=False),
     Column("authority", Text, nullable=False),
     Column("time_zone", Text),
+    Column("scan_token", Integer, nullable=False, server_default=text("0")),
+    Column("watermark", Text),
     _one_of("kind", ("folder", "database")),
 )
 
@@ -93,6 +96,8 @@ item = Table(
     Column("acknowledged_at", UtcTime),
     Column("acknowledged_by", Text),
     Column("acknowledged_why", Text),
+    Column("members", Text),
+    Column("archived_at", UtcTime),
     UniqueConstraint("source_id", "locator", "fingerprint"),
     _one_of("state", ItemState),
     CheckConstraint("state = 'admitted' OR reason IS NOT NULL", name="reason"),
@@ -211,6 +216,10 @@ work = Table(
     Column("lease_until", UtcTime),
     Column("next_at", UtcTime),
     Column("finished_at", UtcTime),
+    Column("is_alone", Boolean, nullable=False, server_default=false()),
+    Column("losses", Integer, nullable=False, server_default=text("0")),
+    Column("leased_at", UtcTime),
+    Column("fault_since", UtcTime),
     UniqueConstraint("item_id", "bundle_digest", "request"),
     _one_of("state", WorkState),
     _one_of("reason_class", ReasonClass),
@@ -243,6 +252,8 @@ run = Table(
     Column("exit_code", Integer),
     Column("counts", Text),
     Column("canary", Text),
+    Column("events", Integer),
+    Column("chain_head", Text),
     CheckConstraint("(ended_at IS NULL) = (exit_code IS NULL)", name="ended_at"),
 )
 
@@ -270,6 +281,7 @@ result = Table(
     Column("run_id", KEY, ForeignKey("run.run_id"), nullable=False, index=True),
     Column("worker", Text, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("work_id", KEY),
     UniqueConstraint("recording_id", "bundle_digest", "pipeline_id"),
     _one_of("outcome", ResultOutcome),
     _one_of("any_vessel_stratum", Stratum),
@@ -352,4 +364,6 @@ audit = Table(
     Column("selector", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("count", Integer, nullable=False),
+    Column("prev_hash", Text),
+    Column("hash", Text),
 )

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, inspect, text
 
 from ecgbatch.records import Quarantined
-from ecgbatch.store.tables import metadata
+from ecgbatch.store.tables_ledger import metadata
 from ecgbatch.terms import ReasonCode
 from tests.support.ledger import Site, facts, rejected, scored, sighting
 

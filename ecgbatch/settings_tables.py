@@ -1,0 +1,153 @@
+"""The tables of the settings: one frozen class each, unknown keys refused."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ecgbatch.terms import Numerics
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Database(Table):
+    url: str = Field(repr=False)
+    url_file: str = Field(repr=False)
+    schema_name: str = Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    tls: Literal["off", "verify-full"]
+    tls_root: str
+
+
+class Site(Table):
+    key_file: str
+    authority: str
+    placeholders: tuple[str, ...] = Field(strict=False)
+    time_zone: str
+    pseudonymise: bool
+    keep_identifiers: bool
+    keep_statement_text: bool
+
+
+class Source(Table):
+    """Where ECGs come from: a folder, or a query of a database."""
+
+    kind: Literal["folder", "database"]
+    folder: str = Field(repr=False)
+    name: str
+    include: tuple[str, ...] = Field(strict=False)
+    exclude: tuple[str, ...] = Field(strict=False)
+    done_suffix: str
+    archive: Literal["", "copy", "move"]
+    archive_folder: str = Field(repr=False)
+    url: str = Field(repr=False)
+    url_file: str = Field(repr=False)
+    query: str = Field(repr=False)
+    overlap_s: float = Field(ge=0)
+    full_every_s: float = Field(gt=0)
+
+
+class Stability(Table):
+    settle_s: float = Field(ge=0)
+    grace_s: float = Field(ge=0)
+    unreadable_s: float = Field(gt=0)
+
+
+class Limits(Table):
+    recording_bytes: int = Field(gt=0)
+
+
+class Isolation(Table):
+    """What the reader process may use, and the readers of other packages in it."""
+
+    memory_bytes: int = Field(ge=256 * 1024 * 1024)
+    seconds: float = Field(gt=0)
+    plug_ins: tuple[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], ...] = Field(strict=False)
+
+
+class BundleChoice(Table):
+    folder: str
+    digest: str = Field(pattern=r"^([0-9a-f]{64})?$")
+    allow_demonstration: bool
+
+
+class Scoring(Table):
+    runtime: Literal["torch"]
+    precision: Numerics = Field(strict=False)
+    threads: int = Field(ge=0)
+
+
+class Work(Table):
+    claim: int = Field(ge=1, le=512)
+    lease_s: float = Field(gt=0)
+    expire_s: float = Field(gt=0)
+    max_losses: int = Field(ge=1, le=100)
+    idle_s: float = Field(gt=0)
+    database_wait_s: float = Field(ge=0)
+
+
+class Switch(Table):
+    """A check without a number."""
+
+    refuses: bool
+
+
+class Limit(Switch):
+    """A check against a limit, in the check's own unit."""
+
+    limit: float = Field(gt=0)
+
+
+class Band(Switch):
+    """A check against a lower and an upper bound, in the check's own unit."""
+
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("low must lie below high")
+        return self
+
+
+class Quality(Table):
+    """The gates, one table each; the field name is the finding's check name."""
+
+    lead_missing: Switch
+    too_short: Limit
+    invalid_samples: Switch
+    lead_off: Switch
+    amplitude: Limit
+    flat: Limit
+    constant_run: Limit
+    single_beat: Limit
+    calibration: Limit
+    unit_suspected: Limit
+    limb_leads: Limit
+    leads_nearly_equal: Limit
+    saturation: Limit
+    powerline: Limit
+    wander: Limit
+    muscle_noise: Limit
+    snr: Limit
+    heart_rate: Band
+    sampling_frequency: Band
+    long_record: Limit
+    aecg_increment: Switch
+
+    @model_validator(mode="after")
+    def _what_scoring_needs(self) -> Self:
+        needed = (self.lead_missing, self.too_short, self.invalid_samples)
+        if not all(check.refuses for check in needed):
+            raise ValueError("lead_missing, too_short and invalid_samples always refuse")
+        return self
+
+
+class Eligibility(Table):
+    age: Switch
+    paced: Switch
+
+
+class Log(Table):
+    level: Literal["debug", "info", "warning", "error"]
