@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from scipy import signal as scipy_signal
 
 from ecgbatch.errors import Refusal, SetupFault
 from ecgbatch.preprocessing.apply import prepare, to_input
-from ecgbatch.preprocessing.spec import PreprocessingSpec, ZScore, preset
+from ecgbatch.preprocessing.spec import Bandpass, PreprocessingSpec, ZScore, preset
+from ecgbatch.preprocessing.steady_state import steady_state
+from ecgbatch.preprocessing.steps import bandpass
 from ecgbatch.terms import ReasonCode
 from tests.support.bundles import VECTORS
 
@@ -251,3 +254,25 @@ def test_invalid_samples_right_after_the_window_refuse_nothing(frequency: float)
     assert (
         np.abs(got.signal - to_input(clean, frequency, preset("anyecg-ccta")).signal).max() < 0.05
     )
+
+
+@pytest.mark.parametrize(("order", "band"), [(1, (5.0, 40.0)), (2, (5.0, 40.0)), (3, (10.0, 60.0))])
+def test_steady_state_is_scipys_where_the_system_is_well_conditioned(
+    order: int, band: tuple[float, float]
+) -> None:
+    b, a = scipy_signal.butter(order, band, "bandpass", fs=500.0)
+    np.testing.assert_allclose(steady_state(b, a), scipy_signal.lfilter_zi(b, a), rtol=1e-6)
+
+
+def test_zero_phase_filter_is_scipys_where_the_system_is_well_conditioned(
+    reference: dict[str, Array],
+) -> None:
+    step = Bandpass(order=2, low_hz=5.0, high_hz=40.0)
+    b, a = scipy_signal.butter(2, (5.0, 40.0), "bandpass", fs=500.0)
+    expected = scipy_signal.filtfilt(b, a, reference["input_mv"], axis=-1)
+    np.testing.assert_allclose(bandpass(reference["input_mv"], step), expected, rtol=0, atol=1e-11)
+
+
+def test_reference_vectors_are_met_to_the_bit(reference: dict[str, Array]) -> None:
+    prepared, _ = prepare(reference["input_mv"], 500.0, ECGFOUNDER.steps)
+    assert np.array_equal(prepared, reference["ecgfounder"])
