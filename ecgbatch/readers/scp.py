@@ -8,7 +8,7 @@ from struct import calcsize, unpack_from
 import numpy as np
 
 from ecgbatch.errors import Incomplete, InputFault, Refusal
-from ecgbatch.readers.assembly import assemble
+from ecgbatch.readers.assembly import assemble, refusals_of
 from ecgbatch.readers.scaling import StoredLead, checked_gain, checked_sampling_frequency
 from ecgbatch.readers.scp_huffman import (
     DEFAULT_TABLE,
@@ -34,6 +34,8 @@ _MAX_POINTERS = 1024
 _CRC_START = 0xFFFF
 _SIGNAL_SECTIONS = (0, 2, 3, 4, 5, 6)
 """Sections whose damage could change a sample: the pointers and everything of the signal."""
+_NEEDED = (*_SIGNAL_SECTIONS, 1)
+"""An ECG is refused if one of these is damaged in its place or size."""
 _LEADS = {
     **{1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF"},
     **{code: f"V{code - 2}" for code in range(3, 9)},
@@ -43,12 +45,16 @@ _MAX_DIFFERENCES = 2
 _MAX_LEADS = 64
 _INT16 = 1 << 15
 
+_Pointer = tuple[int, int, int]
+"""Number, length and offset of a section."""
+_Sections = dict[int, bytes]
+
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """Data of each section without its header, and whether every CRC fits."""
+    """Data of each section without its header, and whether nothing is damaged."""
 
-    sections: dict[int, bytes] = field(repr=False)
+    sections: _Sections = field(repr=False)
     is_intact: bool
 
 
@@ -79,17 +85,19 @@ def read(source: RecordingBytes) -> Recording:
         Refusal: `no_rhythm_waveform`, or none of the twelve leads.
     """
     file = _open(source.first)
-    layout = _layout(file.sections)
+    statements, edit = read_statements(file.sections.get(8, b""), file.sections.get(11, b""))
+    identity = read_identity(file.sections[1], edit)
+    with refusals_of(NAME, VERSION, lambda: identity, lambda: statements):
+        layout = _layout(file.sections)
     frequency = checked_sampling_frequency(1e6 / layout.interval_us if layout.interval_us else None)
     stored = _stored_leads(layout, _table(file.sections.get(2)))
-    statements, edit = read_statements(file.sections.get(8, b""), file.sections.get(11, b""))
     mismatch = Finding(check="checksum", reason=ReasonCode.CHECKSUM_MISMATCH)
     return assemble(
         NAME,
         VERSION,
         stored,
         frequency,
-        identity=read_identity(file.sections[1], edit),
+        identity=identity,
         statements=statements,
         findings=() if file.is_intact else (mismatch,),
     )
@@ -103,22 +111,15 @@ def _open(content: bytes) -> _File:
         raise Incomplete("length")
     if len(content) > length:
         raise InputFault(ReasonCode.SIZE_MISMATCH, "length")
-    sections: dict[int, bytes] = {}
-    is_intact = crc_hqx(content[2:], _CRC_START) == crc
-    for number, size, at in _pointers(content):
-        section = _section(content, number, size, at)
-        fits = section is not None and crc_hqx(section[2:], _CRC_START) == _stated_crc(section)
-        if number in _SIGNAL_SECTIONS and (not fits or number in sections):
-            raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "section")
-        is_intact = is_intact and fits
-        if section is not None and (fits or number in _NEEDED):
-            sections[number] = section[_SECTION_HEADER:]
-    if not {0, 1} <= sections.keys():
-        raise InputFault(ReasonCode.HEADER_INVALID, "mandatory section missing")
-    return _File(sections, is_intact)
+    pointers = _pointers(content)
+    needed, is_intact = _needed_sections(content, pointers)
+    others = _other_sections(content, pointers)
+    whole = {number: data for number, data in others.items() if data is not None}
+    is_intact = is_intact and len(whole) == len(others)
+    return _File(needed | whole, is_intact and crc_hqx(content[2:], _CRC_START) == crc)
 
 
-def _pointers(content: bytes) -> tuple[tuple[int, int, int], ...]:
+def _pointers(content: bytes) -> tuple[_Pointer, ...]:
     """Number, length and offset of each section that is there, as section 0 says."""
     size = unpack_from("<I", content, _FILE_HEADER + 4)[0]
     n_pointers, rest = divmod(size - _SECTION_HEADER, _POINTER_BYTES)
@@ -132,13 +133,53 @@ def _pointers(content: bytes) -> tuple[tuple[int, int, int], ...]:
     return tuple((number, length, at - 1) for number, length, at in pointers if length)
 
 
-def _section(content: bytes, number: int, size: int, at: int) -> bytes:
+def _needed_sections(content: bytes, pointers: tuple[_Pointer, ...]) -> tuple[_Sections, bool]:
+    """Identification and signal, and whether every CRC fits: a wrong one passes in section 1."""
+    sections: _Sections = {}
+    is_intact = True
+    for number, size, at in pointers:
+        if number not in _NEEDED:
+            continue
+        if not _is_there(content, number, size, at):
+            raise InputFault(ReasonCode.HEADER_INVALID, "pointer")
+        fits = _crc_fits(content, size, at)
+        if number in sections or (not fits and number in _SIGNAL_SECTIONS):
+            raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "section")
+        sections[number] = content[at + _SECTION_HEADER : at + size]
+        is_intact = is_intact and fits
+    if not {0, 1} <= sections.keys():
+        raise InputFault(ReasonCode.HEADER_INVALID, "mandatory section missing")
+    return sections, is_intact
+
+
+def _other_sections(content: bytes, pointers: tuple[_Pointer, ...]) -> dict[int, bytes | None]:
+    """What an ECG can do without; None for a section that is damaged or there twice."""
+    sections: dict[int, bytes | None] = {}
+    # Together no longer than the file: pointers to one place must not multiply the work.
+    left = len(content)
+    for number, size, at in pointers:
+        if number in _NEEDED:
+            continue
+        is_new = number not in sections and size <= left
+        is_whole = is_new and _is_there(content, number, size, at)
+        if is_whole:
+            left -= size
+            is_whole = _crc_fits(content, size, at)
+        sections[number] = content[at + _SECTION_HEADER : at + size] if is_whole else None
+    return sections
+
+
+def _is_there(content: bytes, number: int, size: int, at: int) -> bool:
+    """Whether the pointer leads to a section within the file that says the same of itself."""
     is_inside = _FILE_HEADER <= at <= at + size <= len(content)
     if not is_inside or size < _SECTION_HEADER:
-        raise InputFault(ReasonCode.HEADER_INVALID, "pointer")
-    if unpack_from("<HI", content, at + 2) != (number, size):
-        raise InputFault(ReasonCode.HEADER_INVALID, "section header")
-    return content[at : at + size]
+        return False
+    return unpack_from("<HI", content, at + 2) == (number, size)
+
+
+def _crc_fits(content: bytes, size: int, at: int) -> bool:
+    stated = unpack_from("<H", content, at)[0]
+    return bool(crc_hqx(content[at + 2 : at + size], _CRC_START) == stated)
 
 
 def _layout(sections: dict[int, bytes]) -> _Layout:

@@ -37,11 +37,13 @@ def read_identity(section: bytes, edit: Edit) -> Identity:
 
 
 def _tags(section: bytes) -> Iterator[tuple[int, bytes]]:
+    """Whole tags only: the start of an identifier would be somebody else's."""
     at = 0
     while at + 3 <= len(section) and section[at] != _END:
-        size = numbers("<H", section[at + 1 : at + 3])[0]
-        yield section[at], section[at + 3 : at + 3 + size]
-        at += 3 + size
+        number, size = numbers("<BH", section[at : at + 3])
+        begin, at = at + 3, at + 3 + size
+        if at <= len(section):
+            yield number, section[begin:at]
 
 
 def _zone(content: bytes) -> str | None:

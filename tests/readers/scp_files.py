@@ -1,7 +1,8 @@
 """SCP-ECG files, written after the standard with every CRC right."""
 
 from binascii import crc_hqx
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from struct import pack, pack_into
 
 import numpy as np
@@ -17,6 +18,8 @@ NOBODY = b"\xff\x00\x00"
 """Section 1: the tag that ends it, and no other."""
 
 Encode = Callable[[list[int]], bytes]
+Place = tuple[int, int, int]
+"""Number and length of a section, and where it stands behind section 0."""
 
 
 def section(number: int, data: bytes) -> bytes:
@@ -27,24 +30,30 @@ def section(number: int, data: bytes) -> bytes:
 
 def scp_file(sections: Mapping[int, bytes]) -> bytes:
     """A whole file from the data of its sections, section 0 in front."""
-    return assembled({number: section(number, data) for number, data in sections.items()})
+    blocks = [section(number, data) for number, data in sections.items()]
+    return assembled(places(sections, blocks), b"".join(blocks))
 
 
-def assembled(blocks: Mapping[int, bytes], sizes: Mapping[int, int] | None = None) -> bytes:
-    """A whole file from sections with their headers.
+def places(numbers: Iterable[int], blocks: Sequence[bytes]) -> list[Place]:
+    """Where sections stand that follow one another."""
+    starts = accumulate((len(block) for block in blocks), initial=0)
+    return [
+        (number, len(block), start)
+        for number, block, start in zip(numbers, blocks, starts, strict=False)
+    ]
 
-    Args:
-        sizes: what the pointers say, where it is not the sections' own size.
-    """
-    at = 6 + 16 + 10 * (1 + len(blocks))
-    pointers = pack("<HII", 0, at - 6, 7)
-    for number, block in blocks.items():
-        pointers += pack("<HII", number, (sizes or {}).get(number, len(block)), at + 1)
-        at += len(block)
-    first = bytearray(section(0, pointers))
+
+def assembled(pointers: Sequence[Place], body: bytes) -> bytes:
+    """A whole file from all sections but 0, and what section 0 says of them."""
+    size = 16 + 10 * (1 + len(pointers))
+    data = pack("<HII", 0, size, 7)
+    data += b"".join(
+        pack("<HII", number, length, 6 + size + start + 1) for number, length, start in pointers
+    )
+    first = bytearray(section(0, data))
     first[10:16] = b"SCPECG"
     pack_into("<H", first, 0, crc_hqx(bytes(first[2:]), 0xFFFF))
-    rest = pack("<I", at) + bytes(first) + b"".join(blocks.values())
+    rest = pack("<I", 6 + size + len(body)) + bytes(first) + body
     return pack("<H", crc_hqx(rest, 0xFFFF)) + rest
 
 

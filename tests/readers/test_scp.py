@@ -306,24 +306,9 @@ def test_blank_and_malformed_identity_is_none() -> None:
         ]
     )
     sections = rhythm_sections(_signal()) | {
-        1: odd + pack("<BH", 2, 9999) + b"\x00",
+        1: odd + pack("<BH", 2, 9999) + b"0012",
         8: b"\x01\x02",
     }
     identity = decode(_source(scp_file(sections))).identity
     assert identity.acquired_at is identity.age_years is identity.sex is identity.device is None
     assert identity.patient_identifier is None
-
-
-def test_confirmed_statements_carry_their_time_and_the_zone_is_kept() -> None:
-    texts = [b"Sinus rhythm\0", b"Normal ECG\0"]
-    report = b"\x01" + pack("<HBB", 2021, 3, 4) + b"\x05\x06\x07" + bytes([len(texts)])
-    report += b"".join(pack("<BH", n, len(text)) + text for n, text in enumerate(texts))
-    when = pack("<BHHBB", 25, 4, 2021, 3, 3) + pack("<BH", 26, 3) + b"\x0a\x0b\x0c"
-    zone = pack("<BHhH", 34, 4, -210, 0)
-    sections = rhythm_sections(_signal()) | {1: when + zone + b"\xff\0\0", 8: report}
-    recording = decode(_source(scp_file(sections)))
-    identity = recording.identity
-    assert recording.statement_normal is True
-    assert identity.edit_at is not None
-    assert identity.edit_at.isoformat() == "2021-03-04T05:06:07"
-    assert (identity.edit_status, identity.acquired_zone) == ("confirmed", "-03:30")
