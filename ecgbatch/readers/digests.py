@@ -32,9 +32,9 @@ def signal_digest(leads: Iterable[StoredLead], sampling_frequency: float) -> str
     return digest.hexdigest()
 
 
-def _narrow(counts: NDArray[np.integer]) -> bytes:
+def _narrow(counts: NDArray[np.integer]) -> bytes | memoryview:
     if counts.dtype == np.int16 and counts.size and counts.min() > _LEAST_OF_16_BITS:
-        return counts.astype("<i2").tobytes()
+        return np.ascontiguousarray(counts, dtype="<i2").data
     widest = max(abs(int(counts.max())), abs(int(counts.min()))) if counts.size else 0
     dtype = next((f"<i{size}" for size in (2, 4) if widest < 1 << (8 * size - 1)), "<i8")
     return counts.astype(dtype).tobytes()

@@ -166,3 +166,19 @@ def test_units_are_known_in_any_case_and_never_guessed() -> None:
     for unit in ("", "pV", "mmHg"):
         with pytest.raises(InputFault):
             mv_per_unit(unit)
+
+
+def test_rows_of_one_array_in_another_order_are_put_in_order() -> None:
+    whole = np.arange(24.0).reshape(12, 2)
+    names = (*LEADS[:4], LEADS[5], LEADS[4], *LEADS[6:])
+    stacked = stack_leads(zip(names, whole, strict=True))
+    assert np.array_equal(stacked.signal[[4, 5]], whole[[5, 4]])
+    assert np.array_equal(stacked.signal[[0, 11]], whole[[0, 11]])
+    in_order = stack_leads(zip(LEADS, whole, strict=True))
+    assert np.array_equal(in_order.signal, whole)
+
+
+def test_rows_of_a_wider_array_are_taken_without_what_lies_between() -> None:
+    wide = np.arange(36.0).reshape(12, 3)
+    stacked = stack_leads(zip(LEADS, wide[:, :2], strict=True))
+    assert np.array_equal(stacked.signal, wide[:, :2])
