@@ -79,7 +79,7 @@ def _bury(one: Pass) -> None:
             is_here = host == socket.gethostname() and pid.isdigit()
             # A lease in this very name is of an earlier life: nothing was claimed yet.
             if worker == one.worker or (is_here and not _is_running(int(pid))):
-                ledger.expire(connection, worker)
+                ledger.bury(connection, worker)
 
 
 def _is_running(pid: int) -> bool:

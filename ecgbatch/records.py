@@ -36,7 +36,11 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class WorkUnit:
-    """A claimed piece of work; `token` is the fence of every later write."""
+    """A claimed piece of work; `token` is the fence of every later write.
+
+    Attributes:
+        request: `new`, or the number of the re-scoring that asked for it.
+    """
 
     work_id: int
     item_id: int
@@ -44,6 +48,8 @@ class WorkUnit:
     fingerprint: str
     token: int
     bundle_digest: str
+    source_id: int
+    request: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, column, insert, select, table, update
+from sqlalchemy import Connection, column, select, table, update
 
+from ecgbatch.store import audit_log
 from ecgbatch.store.engine import now
-from ecgbatch.store.tables import audit, item
+from ecgbatch.store.tables import item
 from ecgbatch.terms import Disposition, ReasonCode
 
 _DISPOSITION = table("v_disposition", column("item_id"), column("disposition"), column("reason"))
@@ -45,14 +46,12 @@ def acknowledge(
     ).rowcount
     selector = [f"code={code}"] if code is not None else []
     selector += [f"items={','.join(map(str, items))}"] if items else []
-    connection.execute(
-        insert(audit).values(
-            act_at=moment,
-            actor=actor,
-            act="acknowledge",
-            selector=" ".join(selector),
-            reason=reason_text,
-            count=marked,
-        )
+    audit_log.write(
+        connection,
+        actor=actor,
+        act="acknowledge",
+        selector=" ".join(selector),
+        reason=reason_text,
+        count=marked,
     )
     return marked

@@ -184,7 +184,10 @@ def _take_over(connection: Connection, old: str, new: str) -> None:
             reason=ReasonCode.NEW,
             reason_class=REASONS[ReasonCode.NEW].reason_class,
             token=work.c.token + 1,
+            losses=0,
+            is_alone=False,
             lease_until=None,
             next_at=None,
+            fault_since=None,
         )
     )

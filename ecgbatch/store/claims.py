@@ -2,35 +2,44 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
     Select,
+    Text,
     and_,
     case,
+    column,
     exists,
     insert,
     literal,
     or_,
     select,
+    table,
     update,
 )
 
+from ecgbatch.errors import SetupFault
 from ecgbatch.reasons import REASONS
 from ecgbatch.records import WorkUnit
+from ecgbatch.store.control import is_halted
 from ecgbatch.store.engine import now
 from ecgbatch.store.events import Event, record
 from ecgbatch.store.seconds import seconds_between
-from ecgbatch.store.tables import NEW_REQUEST, activation, bundle, item, work
+from ecgbatch.store.tables import HEAD, NEW_REQUEST, activation, bundle, item, work
 from ecgbatch.terms import BundleRole, ItemState, ReasonCode, WorkState
 
 CHAMPION_PRIORITY = 0
 CHALLENGER_PRIORITY = 10
-"""Smaller comes first."""
-MAX_ATTEMPTS = 5
-"""Leases that may expire before an ECG is held to kill its worker."""
+RESCORE_PRIORITY = 20
+"""Smaller comes first; from here on it is the lane of re-scorings."""
+MAX_LOSSES = 3
+"""Workers that an ECG may lose, claimed alone, before it is held to kill them."""
+
+Lane = Literal["new", "rescore"]
 
 _CLOCK_SLACK_S = 0.001
 _MANY = 1000
@@ -81,104 +90,63 @@ def claim(
     lease_s: float,
     as_of: datetime | None = None,
     run_id: int | None = None,
-    max_attempts: int = MAX_ATTEMPTS,
+    lane: Lane = "new",
+    max_losses: int = MAX_LOSSES,
 ) -> list[WorkUnit]:
     """Lease work: one whose worker was lost, alone, else up to `limit` that are due.
 
-    Commit before any byte is read, so that a crash counts. What has lost its worker
-    `max_attempts` times is quarantined.
+    Commit before any byte is read, so that a crash counts. What has lost `max_losses` workers
+    while it was the only thing they held is quarantined. Nothing is leased while the ledger is
+    halted.
 
     Args:
         source_id: only of this source; None for all.
         as_of: work that waits is due if its time came before this; None is now. A run that
             passes its own start meets nothing twice.
+        lane: `new` for first scorings, `rescore` for those that an operator asked for.
+
+    Raises:
+        SetupFault: DATABASE_REVISION, the database was migrated under a running worker.
     """
+    _check_revision(connection)
+    if is_halted(connection):
+        return []
     moment = now(connection)
-    here = [work.c.bundle_digest == bundle_digest, item.c.state == ItemState.ADMITTED]
+    here = [work.c.bundle_digest == bundle_digest, item.c.state == ItemState.ADMITTED, _in(lane)]
     if source_id is not None:
         here.append(item.c.source_id == source_id)
     lost = and_(*here, work.c.state == WorkState.LEASED, work.c.lease_until < moment)
-    _quarantine_spent(connection, lost, max_attempts, moment, run_id)
-    ready = and_(*here, work.c.state == WorkState.READY)
-    waited = and_(*here, work.c.state == WorkState.RETRY_WAIT, work.c.next_at <= (as_of or moment))
+    _quarantine_spent(connection, lost, max_losses, moment, run_id)
     rows = list(connection.execute(_claimable(lost, 1)))
+    record(connection, run_id, [_lost(row) for row in rows])
     if not rows:
         # One state at a time, in the order of an index: with OR all of a queue would be sorted.
+        ready = and_(*here, work.c.state == WorkState.READY)
+        due = work.c.next_at <= (as_of or moment)
+        waited = and_(*here, work.c.state == WorkState.RETRY_WAIT, due)
         rows = list(connection.execute(_claimable(ready, limit)))
         rows += connection.execute(_claimable(waited, limit - len(rows)))
     lease: dict[str, str | datetime] = {
         "pipeline_id": pipeline_id,
         "worker": worker,
+        "leased_at": moment,
         "lease_until": moment + timedelta(seconds=lease_s),
     }
     _lease(connection, [row.work_id for row in rows], lease)
     return [_unit(row, bundle_digest) for row in rows]
 
 
-def holders(connection: Connection, source_id: int) -> list[str]:
-    """The workers that hold a lease on anything of this source."""
-    held = (
-        select(work.c.worker)
-        .join(item, item.c.item_id == work.c.item_id)
-        .where(item.c.source_id == source_id, work.c.state == WorkState.LEASED)
-        .distinct()
-    )
-    return [str(worker) for worker in connection.execute(held).scalars()]
+def _check_revision(connection: Connection) -> None:
+    stated = select(column("version_num", Text)).select_from(table("alembic_version"))
+    if (revision := connection.execute(stated).scalar()) != HEAD:
+        raise SetupFault(ReasonCode.DATABASE_REVISION, f"found {revision or 'none'}, needs {HEAD}")
 
 
-def expire(connection: Connection, worker: str) -> int:
-    """End the leases of a worker that is known to be dead; its work is claimed again, alone.
-
-    Should it live after all, its token is old by then and it can write nothing.
-    """
-    moment = now(connection)
-    ended = (
-        update(work)
-        .where(work.c.worker == worker, work.c.state == WorkState.LEASED)
-        .values(lease_until=moment - timedelta(seconds=1))
-    )
-    return connection.execute(ended).rowcount
-
-
-def release(connection: Connection, units: Sequence[WorkUnit], run_id: int | None = None) -> int:
-    """Give leased work back untouched, without an attempt spent; what is no longer held stays.
-
-    Returns:
-        How many units were given back.
-    """
-    given_back = [unit for unit in units if _release_one(connection, unit)]
-    record(connection, run_id, [_released(unit) for unit in given_back])
-    return len(given_back)
-
-
-def _release_one(connection: Connection, unit: WorkUnit) -> bool:
-    statement = (
-        update(work)
-        .where(
-            work.c.work_id == unit.work_id,
-            work.c.token == unit.token,
-            work.c.state == WorkState.LEASED,
-        )
-        .values(
-            state=WorkState.READY,
-            reason=ReasonCode.INTERRUPTED,
-            reason_class=REASONS[ReasonCode.INTERRUPTED].reason_class,
-            attempts=work.c.attempts - 1,
-            lease_until=None,
-        )
-    )
-    return connection.execute(statement).rowcount == 1
-
-
-def _released(unit: WorkUnit) -> Event:
-    return Event(
-        "released",
-        unit.item_id,
-        unit.work_id,
-        WorkState.LEASED,
-        WorkState.READY,
-        ReasonCode.INTERRUPTED,
-    )
+def _in(lane: Lane) -> ColumnElement[bool]:
+    """By priority, which the index of claims has, and not by request, which it has not."""
+    if lane == "rescore":
+        return work.c.priority >= RESCORE_PRIORITY
+    return work.c.priority < RESCORE_PRIORITY
 
 
 def _is_stable(source_id: int, settle_s: float, grace_s: float) -> ColumnElement[bool]:
@@ -217,8 +185,10 @@ def _new_work(stable: ColumnElement[bool], champion: str) -> Select[tuple[object
 
 
 def _claimable(condition: ColumnElement[bool], limit: int) -> Select[tuple[object, ...]]:
+    columns = (work.c.work_id, work.c.token, work.c.request, work.c.is_alone, work.c.losses)
+    of_item = (item.c.item_id, item.c.source_id, item.c.locator, item.c.fingerprint)
     return (
-        select(work.c.work_id, work.c.token, item.c.item_id, item.c.locator, item.c.fingerprint)
+        select(*columns, *of_item)
         .join(item, item.c.item_id == work.c.item_id)
         .where(condition)
         .order_by(work.c.priority, work.c.work_id)
@@ -230,8 +200,10 @@ def _claimable(condition: ColumnElement[bool], limit: int) -> Select[tuple[objec
 def _lease(
     connection: Connection, work_ids: Sequence[int], lease: Mapping[str, str | datetime]
 ) -> None:
+    """A lease lost while it was its worker's only one counts against the ECG, no other does."""
     if not work_ids:
         return
+    was_lost_alone = and_(work.c.state == WorkState.LEASED, work.c.is_alone)
     connection.execute(
         update(work)
         .where(work.c.work_id.in_(work_ids))
@@ -239,6 +211,8 @@ def _lease(
             state=WorkState.LEASED,
             token=work.c.token + 1,
             attempts=work.c.attempts + 1,
+            losses=case((was_lost_alone, work.c.losses + 1), else_=work.c.losses),
+            is_alone=len(work_ids) == 1,
             next_at=None,
             stage=None,
             **lease,
@@ -248,18 +222,26 @@ def _lease(
 
 def _unit(row: Row[tuple[object, ...]], bundle_digest: str) -> WorkUnit:
     return WorkUnit(
-        row.work_id, row.item_id, row.locator, row.fingerprint, row.token + 1, bundle_digest
+        row.work_id,
+        row.item_id,
+        row.locator,
+        row.fingerprint,
+        row.token + 1,
+        bundle_digest,
+        row.source_id,
+        row.request,
     )
 
 
 def _quarantine_spent(
     connection: Connection,
     lost: ColumnElement[bool],
-    max_attempts: int,
+    max_losses: int,
     moment: datetime,
     run_id: int | None,
 ) -> None:
-    spent = connection.execute(_claimable(and_(lost, work.c.attempts >= max_attempts), 1000)).all()
+    is_spent = and_(lost, work.c.is_alone, work.c.losses + 1 >= max_losses)
+    spent = connection.execute(_claimable(is_spent, _MANY)).all()
     if not spent:
         return
     connection.execute(
@@ -267,13 +249,19 @@ def _quarantine_spent(
         .where(work.c.work_id.in_([row.work_id for row in spent]))
         .values(
             state=WorkState.QUARANTINED,
-            reason=ReasonCode.RETRIES_SPENT,
-            reason_class=REASONS[ReasonCode.RETRIES_SPENT].reason_class,
+            reason=ReasonCode.CRASH_LOOP,
+            reason_class=REASONS[ReasonCode.CRASH_LOOP].reason_class,
+            losses=work.c.losses + 1,
             lease_until=None,
             finished_at=moment,
         )
     )
-    record(connection, run_id, [_spent(row) for row in spent])
+    record(connection, run_id, [step for row in spent for step in (_lost(row), _spent(row))])
+
+
+def _lost(row: Row[tuple[object, ...]]) -> Event:
+    kind = "lost_alone" if row.is_alone else "lost"
+    return Event(kind, row.item_id, row.work_id, WorkState.LEASED, WorkState.LEASED)
 
 
 def _spent(row: Row[tuple[object, ...]]) -> Event:
@@ -283,5 +271,5 @@ def _spent(row: Row[tuple[object, ...]]) -> Event:
         row.work_id,
         WorkState.LEASED,
         WorkState.QUARANTINED,
-        ReasonCode.RETRIES_SPENT,
+        ReasonCode.CRASH_LOOP,
     )

@@ -141,6 +141,7 @@ def _put_back(connection: Connection, held: _Held, outcome: NotYet | RetryLater)
         .where(work.c.work_id == held.unit.work_id)
         .values(
             attempts=work.c.attempts - 1,
+            losses=0,
             next_at=held.moment + timedelta(seconds=wait_s),
             **_work_values(end),
         )

@@ -7,10 +7,11 @@ Every change of `item.state` and `work.state` is made by the functions named her
 from sqlalchemy import Connection, func, select, text
 
 from ecgbatch.errors import EcgbatchError
-from ecgbatch.store.claims import admit, claim, expire, holders, release
+from ecgbatch.store.claims import admit, claim
 from ecgbatch.store.discovery import Noted, mark_missing, note, present_items, unstable
 from ecgbatch.store.engine import now
 from ecgbatch.store.finish import finish
+from ecgbatch.store.leases import beat, bury, holders, release, renew
 from ecgbatch.store.runs import end_run, ensure_source, start_run
 from ecgbatch.store.tables import item
 from ecgbatch.terms import Disposition, ReasonCode
@@ -19,10 +20,11 @@ __all__ = [
     "Noted",
     "admit",
     "balance",
+    "beat",
+    "bury",
     "claim",
     "end_run",
     "ensure_source",
-    "expire",
     "finish",
     "holders",
     "mark_missing",
@@ -30,6 +32,7 @@ __all__ = [
     "now",
     "present_items",
     "release",
+    "renew",
     "start_run",
     "unstable",
 ]

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ecgbatch.errors import SetupFault
-from ecgbatch.store.engine import fault
+from ecgbatch.store.faults import fault
 from ecgbatch.terms import ReasonCode
 
 _ADVISORY_SPACE = 0x6563

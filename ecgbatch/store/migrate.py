@@ -14,7 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.resources import folder
-from ecgbatch.store.engine import fault, normalise, owner_engine, sqlite_path, transaction
+from ecgbatch.store.engine import normalise, owner_engine, sqlite_path, transaction
+from ecgbatch.store.engine_sqlite import refuse_network
+from ecgbatch.store.faults import fault
+from ecgbatch.store.options import DEFAULT, DatabaseOptions
 from ecgbatch.store.tables import HEAD
 from ecgbatch.terms import ReasonCode
 

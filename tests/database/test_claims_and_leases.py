@@ -4,16 +4,17 @@ import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select, text, update
 
-from ecgbatch.errors import LeaseLost
+from ecgbatch.errors import LeaseLost, SetupFault
 from ecgbatch.records import NotYet, RetryLater, WorkUnit
-from ecgbatch.store import bundles, ledger, overview
+from ecgbatch.store import bundles, control, ledger, overview
 from ecgbatch.store.bundles import BundleRow
-from ecgbatch.store.claims import CHALLENGER_PRIORITY
+from ecgbatch.store.claims import CHALLENGER_PRIORITY, RESCORE_PRIORITY
 from ecgbatch.store.engine import transaction
 from ecgbatch.store.finish import backoff_s
-from ecgbatch.store.tables import event, finding, recording, result, work
+from ecgbatch.store.tables import audit, event, finding, recording, result, work
+from ecgbatch.store.tables_ledger import heartbeat
 from ecgbatch.terms import BundleRole, Disposition, ReasonCode, WorkState
 from tests.support.ledger import CHAMPION, OTHER, Site, activate, facts, scored, sighting, site
 
@@ -82,14 +83,111 @@ def test_finished_unit_cannot_be_finished_again(inbox: Site) -> None:
         inbox.finish(unit, scored(facts("e1")))
 
 
-def test_work_that_loses_its_worker_five_times_is_quarantined(inbox: Site) -> None:
+def test_work_that_loses_three_workers_alone_is_quarantined(inbox: Site) -> None:
     admitted(inbox, "poison", "innocent")
-    for _ in range(5):
-        units = [unit for unit in inbox.claim(limit=1) if unit.locator == "poison"]
-        expire(inbox, units[0])
+    for _ in range(3):
+        (unit,) = inbox.claim(limit=1)
+        assert unit.locator == "poison"
+        expire(inbox, unit)
 
     assert [unit.locator for unit in inbox.claim()] == ["innocent"]
-    assert inbox.state("poison") == [("failed", "retries_spent")]
+    assert inbox.state("poison") == [("failed", "crash_loop")]
+
+
+def test_leases_lost_together_count_against_none_of_them(inbox: Site) -> None:
+    admitted(inbox, "a", "b", "c")
+    for unit in inbox.claim():
+        expire(inbox, unit)
+    for _ in "abc":
+        (unit,) = inbox.claim()
+        inbox.finish(unit, scored(facts(unit.locator)))
+
+    losses = inbox.connection.execute(select(func.sum(work.c.losses))).scalar_one()
+    assert losses == 0
+
+
+def test_a_try_that_comes_back_clears_the_losses(inbox: Site) -> None:
+    admitted(inbox, "a")
+    for _ in range(2):
+        expire(inbox, inbox.claim()[0])
+    (unit,) = inbox.claim()
+    inbox.finish(unit, NotYet(None, ReasonCode.INCOMPLETE, "decode"))
+    for _ in range(2):
+        expire(inbox, inbox.claim()[0])
+
+    assert [unit.locator for unit in inbox.claim()] == ["a"]
+
+
+def test_renewed_leases_are_not_lost(inbox: Site) -> None:
+    admitted(inbox, "a", "b")
+    first, second = inbox.claim()
+    expire(inbox, first)
+    expire(inbox, second)
+
+    assert ledger.renew(inbox.connection, [first], 60.0) == {first.work_id}
+    assert [unit.work_id for unit in inbox.claim()] == [second.work_id]
+
+
+def test_lease_that_another_worker_took_is_not_renewed(inbox: Site) -> None:
+    admitted(inbox, "a", "b")
+    first, second = inbox.claim()
+    expire(inbox, first)
+    inbox.claim()
+    inbox.finish(second, scored(facts("e")))
+
+    assert ledger.renew(inbox.connection, [first, second], 60.0) == set()
+    assert ledger.renew(inbox.connection, [], 60.0) == set()
+
+
+def test_worker_that_beats_has_one_row(inbox: Site) -> None:
+    run_id = inbox.provenance.run_id
+    ledger.beat(inbox.connection, "w1", "work", run_id)
+    first = inbox.connection.execute(select(heartbeat)).one()
+    ledger.beat(inbox.connection, "w1", "work", run_id)
+    second = inbox.connection.execute(select(heartbeat)).one()
+
+    assert (second.kind, second.run_id) == ("work", run_id)
+    assert second.started_at == first.started_at
+    assert second.seen_at >= first.seen_at
+
+
+def test_nothing_is_claimed_while_the_ledger_is_halted(inbox: Site) -> None:
+    admitted(inbox, "a")
+
+    assert control.halt(inbox.connection, "op", "maintenance")
+    assert not control.halt(inbox.connection, "op", "again")
+    assert inbox.claim() == []
+    assert control.resume(inbox.connection, "op", "done")
+    assert not control.resume(inbox.connection, "op", "done")
+    assert len(inbox.claim()) == 1
+    acts = select(audit.c.act, audit.c.count).order_by(audit.c.audit_id)
+    assert [tuple(row) for row in inbox.connection.execute(acts)] == [
+        ("halt", 1),
+        ("halt", 0),
+        ("resume", 1),
+        ("resume", 0),
+    ]
+
+
+def test_database_of_another_revision_gives_out_no_work(inbox: Site) -> None:
+    admitted(inbox, "a")
+    inbox.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(SetupFault) as caught:
+        inbox.claim()
+
+    assert caught.value.reason is ReasonCode.DATABASE_REVISION
+
+
+def test_rescorings_have_a_lane_of_their_own(inbox: Site) -> None:
+    admitted(inbox, "a", "b")
+    second = select(func.max(work.c.work_id)).scalar_subquery()
+    inbox.connection.execute(
+        update(work).where(work.c.work_id == second).values(request="1", priority=RESCORE_PRIORITY)
+    )
+
+    assert [(one.locator, one.request) for one in inbox.claim()] == [("a", "new")]
+    assert [(one.locator, one.request) for one in inbox.claim(lane="rescore")] == [("b", "1")]
 
 
 def test_release_gives_back_what_is_still_held(inbox: Site) -> None:
@@ -119,7 +217,9 @@ def test_fault_of_the_surroundings_spends_no_attempt_and_waits(inbox: Site) -> N
 
 
 def test_waiting_doubles_up_to_an_hour() -> None:
-    waits = [backoff_s(WorkUnit(7, 7, "a", "1", token, CHAMPION)) for token in range(1, 40)]
+    waits = [
+        backoff_s(WorkUnit(7, 7, "a", "1", token, CHAMPION, 1, "new")) for token in range(1, 40)
+    ]
 
     for doublings, wait in enumerate(waits):
         longest = min(3600.0, 5.0 * 2**doublings)

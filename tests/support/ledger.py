@@ -23,6 +23,7 @@ from ecgbatch.records import (
 )
 from ecgbatch.store import bundles, ledger
 from ecgbatch.store.bundles import BundleRow, StratumRow
+from ecgbatch.store.claims import Lane
 from ecgbatch.store.tables import item, work
 from ecgbatch.terms import ANY_VESSEL, BundleRole, ReasonCode, Stratum, Vessel
 
@@ -47,7 +48,12 @@ class Site:
         return ledger.admit(self.connection, self.source_id, CHAMPION, settle_s, grace_s)
 
     def claim(
-        self, limit: int = 100, *, bundle: str = CHAMPION, lease_s: float = 60.0
+        self,
+        limit: int = 100,
+        *,
+        bundle: str = CHAMPION,
+        lease_s: float = 60.0,
+        lane: Lane = "new",
     ) -> list[WorkUnit]:
         return ledger.claim(
             self.connection,
@@ -57,6 +63,8 @@ class Site:
             worker="w1",
             limit=limit,
             lease_s=lease_s,
+            run_id=self.provenance.run_id,
+            lane=lane,
         )
 
     def finish(self, unit: WorkUnit, outcome: Outcome, grace_s: float = GRACE_S) -> Finish:
