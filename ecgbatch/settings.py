@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ecgbatch.errors import SetupFault
 from ecgbatch.resources import folder
 from ecgbatch.settings_tables import (
+    Alerts,
     Band,
     BundleChoice,
     Database,
@@ -22,6 +23,7 @@ from ecgbatch.settings_tables import (
     Log,
     Quality,
     Scoring,
+    Service,
     Site,
     Source,
     Stability,
@@ -32,6 +34,7 @@ from ecgbatch.settings_tables import (
 from ecgbatch.terms import ReasonCode
 
 __all__ = [
+    "Alerts",
     "Band",
     "BundleChoice",
     "Database",
@@ -42,6 +45,7 @@ __all__ = [
     "Log",
     "Quality",
     "Scoring",
+    "Service",
     "Settings",
     "Site",
     "Source",
@@ -61,6 +65,8 @@ _PATHS = (
     ("source", "archive_folder"),
     ("source", "url_file"),
     ("bundle", "folder"),
+    ("alerts", "webhook_file"),
+    ("alerts", "smtp_password_file"),
 )
 
 
@@ -76,6 +82,8 @@ class Settings(Table):
     bundle: BundleChoice
     scoring: Scoring
     work: Work
+    service: Service
+    alerts: Alerts
     quality: Quality
     eligibility: Eligibility
     log: Log

@@ -86,6 +86,43 @@ class Work(Table):
     database_wait_s: float = Field(ge=0)
 
 
+class Service(Table):
+    """`serve`: how many workers, when to scan, where to be asked."""
+
+    workers: int = Field(ge=1, le=64)
+    schedule: str
+    every_s: int = Field(ge=1)
+    listen: str = Field(pattern=r"^([^\s:]+|\[[0-9a-fA-F:]+\]):\d{1,5}$|^$")
+    stop_s: float = Field(gt=0)
+    watchdog: bool
+
+
+class Alerts(Table):
+    """Where alarms go, and how long silence and waiting may last."""
+
+    webhook: str = Field(repr=False, pattern=r"^(https?://\S+)?$")
+    webhook_file: str = Field(repr=False)
+    mail_to: tuple[Annotated[str, Field(pattern=r"^[^\s@<>,]+@[^\s@<>,]+$")], ...] = Field(
+        strict=False
+    )
+    mail_from: str = Field(pattern=r"^([^\s@<>,]+@[^\s@<>,]+)?$")
+    smtp_host: str
+    smtp_port: int = Field(ge=1, le=65535)
+    smtp_tls: Literal["starttls", "off"]
+    smtp_user: str
+    smtp_password_file: str = Field(repr=False)
+    silence_s: float = Field(ge=0)
+    oldest_s: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _a_way_for_mail(self) -> Self:
+        if self.mail_to and not self.smtp_host:
+            raise ValueError("mail_to needs smtp_host")
+        if self.smtp_user and self.smtp_tls == "off":
+            raise ValueError("a password is sent over TLS alone: smtp_tls = starttls")
+        return self
+
+
 class Switch(Table):
     """A check without a number."""
 
