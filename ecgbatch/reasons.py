@@ -84,7 +84,7 @@ REASONS: dict[ReasonCode, Reason] = {
     ),
     _C.CHECKSUM_MISMATCH: Reason(
         _S,
-        "The samples do not add up to the header's checksum; header and signal file may not belong together.",
+        "A checksum does not fit: samples and header do not belong together, or a part of the file is damaged; export it again.",
     ),
     _C.INITIAL_VALUE_MISMATCH: Reason(
         _S,

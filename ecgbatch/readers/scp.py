@@ -134,7 +134,10 @@ def _pointers(content: bytes) -> tuple[_Pointer, ...]:
 
 
 def _needed_sections(content: bytes, pointers: tuple[_Pointer, ...]) -> tuple[_Sections, bool]:
-    """Identification and signal, and whether every CRC fits: a wrong one passes in section 1."""
+    """Identification and signal, and whether every CRC fits.
+
+    A damaged section 1 counts as empty: an ECG of nobody is better than one of the wrong patient.
+    """
     sections: _Sections = {}
     is_intact = True
     for number, size, at in pointers:
@@ -145,7 +148,7 @@ def _needed_sections(content: bytes, pointers: tuple[_Pointer, ...]) -> tuple[_S
         fits = _crc_fits(content, size, at)
         if number in sections or (not fits and number in _SIGNAL_SECTIONS):
             raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "section")
-        sections[number] = content[at + _SECTION_HEADER : at + size]
+        sections[number] = content[at + _SECTION_HEADER : at + size] if fits else b""
         is_intact = is_intact and fits
     if not {0, 1} <= sections.keys():
         raise InputFault(ReasonCode.HEADER_INVALID, "mandatory section missing")

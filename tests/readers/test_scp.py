@@ -15,7 +15,7 @@ from ecgbatch.errors import EcgbatchError, Incomplete, InputFault, Refusal
 from ecgbatch.readers.leads import standard_name
 from ecgbatch.readers.registry import decode
 from ecgbatch.readers.scp_huffman import decode_huffman, default_table, own_table
-from ecgbatch.records import Member, Recording, RecordingBytes
+from ecgbatch.records import Identity, Member, Recording, RecordingBytes
 from ecgbatch.terms import LEADS, ReasonCode
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -241,7 +241,7 @@ def test_sampling_interval_gives_the_exact_frequency() -> None:
     assert frequency == 1e6 / 1667
 
 
-def test_wrong_crc_outside_the_signal_is_a_finding() -> None:
+def test_wrong_crc_of_the_identification_is_a_finding_and_names_nobody() -> None:
     content = bytearray(_content("ecgtoolkit_Example"))
     at = content.index(b"SBJ-123")
     content[at] = ord("X")
@@ -249,6 +249,8 @@ def test_wrong_crc_outside_the_signal_is_a_finding() -> None:
     assert [finding.reason for finding in recording.findings] == [R.CHECKSUM_MISMATCH]
     whole = decode(_source(_content("ecgtoolkit_Example")))
     np.testing.assert_array_equal(recording.signal, whole.signal)
+    assert whole.identity.patient_identifier == "SBJ-123"
+    assert recording.identity == Identity(edit_status=whole.identity.edit_status)
 
 
 def test_damage_never_changes_a_sample_unseen() -> None:
