@@ -23,6 +23,7 @@ from ecgbatch.sources.folder import FolderSource
 from ecgbatch.store import ledger, overview
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Engine, transaction
+from ecgbatch.store.locks import Held
 from ecgbatch.terms import Disposition, ReasonCode
 
 _NOTE_BATCH = 500
@@ -50,6 +51,7 @@ class Pass:
     source_id: int
     run_id: int
     worker: str
+    held: Held
     finished: dict[Disposition, int] = field(default_factory=dict)
 
 
@@ -68,7 +70,7 @@ def look_and_work(one: Pass) -> None:
         _admit(one)
         _work(one)
     with transaction(one.engine) as connection:
-        ledger.mark_missing(connection, one.source_id, looked_at, one.run_id)
+        ledger.mark_missing(connection, one.source_id, looked_at, one.run_id, one.held)
 
 
 def _bury(one: Pass) -> None:
@@ -106,7 +108,7 @@ def _look(one: Pass) -> datetime:
     while batch := list(islice(sightings, _NOTE_BATCH)):
         n_seen += len(batch)
         with transaction(one.engine) as connection:
-            ledger.note(connection, one.source_id, batch, one.run_id)
+            ledger.note(connection, one.source_id, batch, one.run_id, one.held)
     if present and not n_seen:
         raise SetupFault(ReasonCode.SOURCE_UNAVAILABLE, "suddenly empty")
     return looked_at
@@ -122,6 +124,7 @@ def _admit(one: Pass) -> int:
             one.champion.digest,
             stability.settle_s,
             stability.grace_s,
+            held=one.held,
         )
         return ledger.unstable(connection, one.source_id)
 
@@ -167,6 +170,7 @@ def _claimed(one: Pass, provenance: Provenance, as_of: datetime) -> list[WorkUni
             lease_s=one.settings.work.lease_s,
             as_of=as_of,
             run_id=one.run_id,
+            max_losses=one.settings.work.max_losses,
         )
 
 
@@ -200,16 +204,23 @@ def _finish(one: Pass, unit: WorkUnit, outcome: Outcome, provenance: Provenance)
 
 def _written(one: Pass, unit: WorkUnit, outcome: Outcome, provenance: Provenance) -> Finish:
     """One transaction; an ECG that gave another number before is set aside, the others go on."""
-    grace_s = one.settings.stability.grace_s
+    stability = one.settings.stability
     try:
         with transaction(one.engine) as connection:
-            return ledger.finish(connection, unit, outcome, provenance, grace_s)
+            return ledger.finish(
+                connection,
+                unit,
+                outcome,
+                provenance,
+                stability.grace_s,
+                unreadable_s=stability.unreadable_s,
+            )
     except EcgbatchError as fault:
         if fault.reason is not ReasonCode.NONDETERMINISTIC:
             raise
     doubtful = Quarantined(None, ReasonCode.NONDETERMINISTIC, "finish")
     with transaction(one.engine) as connection:
-        return ledger.finish(connection, unit, doubtful, provenance, grace_s)
+        return ledger.finish(connection, unit, doubtful, provenance, stability.grace_s)
 
 
 def _instruments(one: Pass, decoder: Decoder) -> tuple[Instruments, Provenance]:

@@ -9,7 +9,18 @@ from ecgbatch.settings import Settings
 from ecgbatch.store import overview
 from ecgbatch.store.engine import Engine, open_engine, read_only, sqlite_path, transaction
 from ecgbatch.store.migrate import check_revision, migrate
+from ecgbatch.store.options import DatabaseOptions
 from ecgbatch.terms import ReasonCode
+
+
+def options_of(settings: Settings) -> DatabaseOptions:
+    """How the settings want the database to be reached."""
+    database = settings.database
+    return DatabaseOptions(
+        database.schema_name,
+        database.tls,
+        database.tls_root,
+    )
 
 
 def open_to_read(settings: Settings) -> Engine:
@@ -18,7 +29,7 @@ def open_to_read(settings: Settings) -> Engine:
     Raises:
         SetupFault: missing, unreachable, or at another revision.
     """
-    engine = read_only(settings.database_url())
+    engine = read_only(settings.database_url(), options_of(settings))
     check_revision(engine)
     return engine
 
@@ -33,9 +44,9 @@ def open_database(settings: Settings, *, create: bool = False) -> tuple[Engine, 
     path = sqlite_path(url)
     notices: list[str] = []
     if create and path is not None and not os.path.exists(path):  # noqa: PTH110 - never raises
-        migrate(url)
+        migrate(url, options_of(settings))
         notices.append(f"created the database {path.name}")
-    engine = open_engine(url)
+    engine = open_engine(url, options_of(settings))
     check_revision(engine)
     return engine, notices
 

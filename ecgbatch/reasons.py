@@ -245,9 +245,6 @@ REASONS: dict[ReasonCode, Reason] = {
         _X,
         "Workers were lost on this ECG, claimed alone, one after another; keep it, report it, then retry by hand.",
     ),
-    _C.ARCHIVE_FAILED: Reason(
-        _E, "The files could not be put into the archive; check its disk and permissions."
-    ),
     _C.INTERRUPTED: Reason(
         _E, "The run was stopped before it reached this ECG; the next run takes it."
     ),
@@ -303,23 +300,8 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.LOCK_LOST: Reason(
         _E, "Another scan took this source over; nothing was lost, the next run goes on."
     ),
-    _C.HALTED: Reason(_E, "An operator halted all claims; `ecgbatch resume` ends that."),
     _C.SQLITE_ON_NETWORK_FS: Reason(
         _E, "SQLite is not safe on a network file system; use a local disk, or PostgreSQL."
-    ),
-    _C.SOURCE_QUERY_INVALID: Reason(
-        _E, "Make source.query one SELECT with the columns id, changed_at and content or path."
-    ),
-    _C.SOURCE_ROLE_WRITES: Reason(
-        _E,
-        "Give the source's role the right to read alone; ecgbatch must not be able to write there.",
-    ),
-    _C.PATIENT_UNKNOWN: Reason(
-        _I, "No ECG of this patient is in the database; check the identifier and the authority."
-    ),
-    _C.CHAIN_BROKEN: Reason(
-        _X,
-        "Events or audit rows were altered, removed or inserted; keep the database as it is and report it.",
     ),
     _C.DISK_FULL: Reason(_E, "Free space on the disk of the database."),
     _C.RECORD_UNKNOWN: Reason(

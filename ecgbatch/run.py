@@ -69,7 +69,7 @@ def run_once(
             reporter.notice(line)
         source = _source(settings)
         source_id = _source_id(engine, settings, source)
-        with source_lock(engine, source_id):
+        with source_lock(engine, source_id) as held:
             worker = f"{socket.gethostname()}:{os.getpid()}"
             with transaction(engine) as connection:
                 run_id = ledger.start_run(connection, "run-once", source_id, worker)
@@ -85,6 +85,7 @@ def run_once(
                     source_id,
                     run_id,
                     worker,
+                    held,
                 )
             )
     finally:

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from ecgbatch.errors import SetupFault
 from ecgbatch.resources import folder
 from ecgbatch.settings_tables import (
-    Alerts,
     Band,
     BundleChoice,
     Database,
@@ -23,7 +22,6 @@ from ecgbatch.settings_tables import (
     Log,
     Quality,
     Scoring,
-    Service,
     Site,
     Source,
     Stability,
@@ -34,7 +32,6 @@ from ecgbatch.settings_tables import (
 from ecgbatch.terms import ReasonCode
 
 __all__ = [
-    "Alerts",
     "Band",
     "BundleChoice",
     "Database",
@@ -45,7 +42,6 @@ __all__ = [
     "Log",
     "Quality",
     "Scoring",
-    "Service",
     "Settings",
     "Site",
     "Source",
@@ -62,11 +58,7 @@ _PATHS = (
     ("database", "tls_root"),
     ("site", "key_file"),
     ("source", "folder"),
-    ("source", "archive_folder"),
-    ("source", "url_file"),
     ("bundle", "folder"),
-    ("alerts", "webhook_file"),
-    ("alerts", "smtp_password_file"),
 )
 
 
@@ -82,8 +74,6 @@ class Settings(Table):
     bundle: BundleChoice
     scoring: Scoring
     work: Work
-    service: Service
-    alerts: Alerts
     quality: Quality
     eligibility: Eligibility
     log: Log

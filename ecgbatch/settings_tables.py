@@ -24,27 +24,11 @@ class Site(Table):
     authority: str
     placeholders: tuple[str, ...] = Field(strict=False)
     time_zone: str
-    pseudonymise: bool
-    keep_identifiers: bool
-    keep_statement_text: bool
 
 
 class Source(Table):
-    """Where ECGs come from: a folder, or a query of a database."""
-
-    kind: Literal["folder", "database"]
     folder: str = Field(repr=False)
     name: str
-    include: tuple[str, ...] = Field(strict=False)
-    exclude: tuple[str, ...] = Field(strict=False)
-    done_suffix: str
-    archive: Literal["", "copy", "move"]
-    archive_folder: str = Field(repr=False)
-    url: str = Field(repr=False)
-    url_file: str = Field(repr=False)
-    query: str = Field(repr=False)
-    overlap_s: float = Field(ge=0)
-    full_every_s: float = Field(gt=0)
 
 
 class Stability(Table):
@@ -80,47 +64,7 @@ class Scoring(Table):
 class Work(Table):
     claim: int = Field(ge=1, le=512)
     lease_s: float = Field(gt=0)
-    expire_s: float = Field(gt=0)
     max_losses: int = Field(ge=1, le=100)
-    idle_s: float = Field(gt=0)
-    database_wait_s: float = Field(ge=0)
-
-
-class Service(Table):
-    """`serve`: how many workers, when to scan, where to be asked."""
-
-    workers: int = Field(ge=1, le=64)
-    schedule: str
-    every_s: int = Field(ge=1)
-    listen: str = Field(pattern=r"^([^\s:]+|\[[0-9a-fA-F:]+\]):\d{1,5}$|^$")
-    stop_s: float = Field(gt=0)
-    watchdog: bool
-
-
-class Alerts(Table):
-    """Where alarms go, and how long silence and waiting may last."""
-
-    webhook: str = Field(repr=False, pattern=r"^(https?://\S+)?$")
-    webhook_file: str = Field(repr=False)
-    mail_to: tuple[Annotated[str, Field(pattern=r"^[^\s@<>,]+@[^\s@<>,]+$")], ...] = Field(
-        strict=False
-    )
-    mail_from: str = Field(pattern=r"^([^\s@<>,]+@[^\s@<>,]+)?$")
-    smtp_host: str
-    smtp_port: int = Field(ge=1, le=65535)
-    smtp_tls: Literal["starttls", "off"]
-    smtp_user: str
-    smtp_password_file: str = Field(repr=False)
-    silence_s: float = Field(ge=0)
-    oldest_s: float = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _a_way_for_mail(self) -> Self:
-        if self.mail_to and not self.smtp_host:
-            raise ValueError("mail_to needs smtp_host")
-        if self.smtp_user and self.smtp_tls == "off":
-            raise ValueError("a password is sent over TLS alone: smtp_tls = starttls")
-        return self
 
 
 class Switch(Table):

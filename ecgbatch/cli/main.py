@@ -79,7 +79,7 @@ def main() -> NoReturn:
 
 
 def _exit_code(fault: EcgbatchError) -> int:
-    if fault.reason is ReasonCode.RUN_LOCKED:
+    if fault.reason in {ReasonCode.RUN_LOCKED, ReasonCode.LOCK_LOST}:
         return ExitCode.LOCKED
     if fault.reason is ReasonCode.RECORD_UNKNOWN:
         return ExitCode.USAGE

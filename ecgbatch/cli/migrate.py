@@ -16,9 +16,11 @@ def command(sql: bool, config_file: Path | None, db_url: str | None, as_json: bo
     With --sql nothing is touched: the whole script from an empty database is printed, for an
     administrator who runs it.
     """
+    from ecgbatch.preparation import options_of
     from ecgbatch.store.migrate import migrate, migration_sql
 
-    url = settings_from(config_file, db_url).database_url()
+    settings = settings_from(config_file, db_url)
+    url = settings.database_url()
     if sql:
         script = migration_sql(url)
         if as_json:
@@ -26,7 +28,7 @@ def command(sql: bool, config_file: Path | None, db_url: str | None, as_json: bo
         else:
             click.echo(script)
         return
-    done = migrate(url)
+    done = migrate(url, options_of(settings))
     if as_json:
         print_json(done)
     elif done.before == done.after:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ecgbatch.terms import ReasonCode
 
-_Ordered = TypeVar("_Ordered", int, datetime)
+_Ordered = TypeVar("_Ordered", int, datetime, tuple[datetime, int])
 _STATUS_ORDER = {"unconfirmed": 0, "confirmed": 1, "corrected": 2}
 
 
@@ -18,8 +18,8 @@ class Version:
 
     Attributes:
         is_scored: no gate refused it.
-        item_here: number of its item at the locator in question (a later version of that file
-            has a higher one), or None where it lies elsewhere.
+        here: when its bytes last came to lie at the locator in question, with the item's number
+            for what came at one moment; None where it lies elsewhere.
         is_in_conflict: it is not current, because of an identity conflict.
     """
 
@@ -31,7 +31,7 @@ class Version:
     edit_at: datetime | None = None
     edit_status: str | None = None
     is_scored: bool = True
-    item_here: int | None = None
+    here: tuple[datetime, int] | None = None
     is_in_conflict: bool = False
 
 
@@ -68,7 +68,7 @@ def is_same_acquisition(one: Version, other: Version) -> bool:
     if one.is_scored and other.is_scored and _equal(one.signal_digest, other.signal_digest):
         return True
     nameless = one.patient_key is None and other.patient_key is None
-    return nameless and one.item_here is not None and other.item_here is not None
+    return nameless and one.here is not None and other.here is not None
 
 
 def order(one: Version, other: Version) -> int:
@@ -80,7 +80,7 @@ def order(one: Version, other: Version) -> int:
     return (
         _sign(_known_times(one, other))
         or _sign(_known_statuses(one, other))
-        or _sign(_known_items(one, other))
+        or _sign(_known_arrivals(one, other))
     )
 
 
@@ -146,10 +146,12 @@ def _known_statuses(one: Version, other: Version) -> tuple[int, int] | None:
     return None if ranks[0] is None or ranks[1] is None else (ranks[0], ranks[1])
 
 
-def _known_items(one: Version, other: Version) -> tuple[int, int] | None:
-    if one.item_here is None or other.item_here is None:
+def _known_arrivals(
+    one: Version, other: Version
+) -> tuple[tuple[datetime, int], tuple[datetime, int]] | None:
+    if one.here is None or other.here is None:
         return None
-    return one.item_here, other.item_here
+    return one.here, other.here
 
 
 def _sign(pair: tuple[_Ordered, _Ordered] | None) -> int:

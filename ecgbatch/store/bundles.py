@@ -10,8 +10,9 @@ from ecgbatch.reasons import REASONS
 from ecgbatch.store.claims import CHAMPION_PRIORITY
 from ecgbatch.store.engine import now
 from ecgbatch.store.events import Event, record
+from ecgbatch.store.runs import ACTIVATION, end_run, start_run
 from ecgbatch.store.tables import NEW_REQUEST, activation, bundle, bundle_stratum, work
-from ecgbatch.terms import FINISHED, BundleRole, ReasonCode, Stratum, WorkState
+from ecgbatch.terms import FINISHED, BundleRole, ExitCode, ReasonCode, Stratum, WorkState
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ def activate(
         by: the operator's account.
         golden_report: how the golden ECGs were reproduced, as text.
         first_use: the bundle became champion because the database had none.
+        run_id: the run that does it; None opens and closes one of its own.
 
     Raises:
         SetupFault: BUNDLE_MISSING, not registered; BUNDLE_NOT_CLINICAL, a demonstration beside
@@ -132,7 +134,10 @@ def activate(
         )
     )
     kind = "first_use" if first_use else "activated"
-    record(connection, run_id, [Event(kind, to_state=role)])
+    own_run = start_run(connection, ACTIVATION, None, by) if run_id is None else run_id
+    record(connection, own_run, [Event(kind, to_state=role)])
+    if run_id is None:
+        end_run(connection, own_run, ExitCode.DONE, {})
 
 
 def _is_active(connection: Connection, digest: str, role: BundleRole) -> bool:

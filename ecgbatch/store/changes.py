@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from ecgbatch.records import Sighting
 from ecgbatch.terms import ItemState, ReasonCode
@@ -24,6 +25,8 @@ class KnownItem:
     reason: str | None
     is_read: bool
     has_result: bool
+    changed_at: datetime
+    recording_id: int | None
 
     @property
     def is_unread(self) -> bool:
@@ -57,6 +60,8 @@ class Changes:
     moved: tuple[Moved, ...] = ()
     new: tuple[Sighting, ...] = ()
     superseded: tuple[KnownItem, ...] = ()
+    returned: tuple[KnownItem, ...] = ()
+    """What lies there again after other bytes did, and has its result already."""
 
 
 def plan(sightings: Sequence[Sighting], known: Iterable[KnownItem]) -> Changes:
@@ -76,6 +81,7 @@ def plan(sightings: Sequence[Sighting], known: Iterable[KnownItem]) -> Changes:
     moved: list[Moved] = []
     new: list[Sighting] = []
     superseded: list[KnownItem] = []
+    returned: list[KnownItem] = []
     for sighting in sightings:
         orphans = [
             part
@@ -89,7 +95,8 @@ def plan(sightings: Sequence[Sighting], known: Iterable[KnownItem]) -> Changes:
         moved.extend(step.moved)
         new.extend(step.new)
         superseded.extend(step.superseded)
-    return Changes(tuple(seen), tuple(moved), tuple(new), tuple(superseded))
+        returned.extend(step.returned)
+    return Changes(tuple(seen), tuple(moved), tuple(new), tuple(superseded), tuple(returned))
 
 
 def reason_to_wait(sighting: Sighting) -> ReasonCode:
@@ -99,6 +106,9 @@ def reason_to_wait(sighting: Sighting) -> ReasonCode:
 def _step(sighting: Sighting, here: Sequence[KnownItem], orphans: Sequence[KnownItem]) -> Changes:
     same = next((k for k in here if k.fingerprint == sighting.fingerprint), None)
     if same is not None:
+        if same.has_result and same is not max(here, key=_arrival):
+            replaced = tuple(k for k in here if k.is_open)
+            return Changes(superseded=(*orphans, *replaced), returned=(same,))
         step = _seen_again(sighting, same)
         return Changes(step.seen, step.moved, superseded=tuple(orphans))
     unread = next((k for k in reversed(here) if k.is_unread), None)
@@ -109,6 +119,10 @@ def _step(sighting: Sighting, here: Sequence[KnownItem], orphans: Sequence[Known
         return Changes(moved=(_updated(sighting, unread),), superseded=rest)
     replaced = tuple(k for k in here if k.is_open)
     return Changes(new=(sighting,), superseded=(*orphans, *replaced))
+
+
+def _arrival(known: KnownItem) -> tuple[datetime, int]:
+    return known.changed_at, known.item_id
 
 
 def _seen_again(sighting: Sighting, known: KnownItem) -> Changes:

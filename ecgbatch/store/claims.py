@@ -28,6 +28,7 @@ from ecgbatch.records import WorkUnit
 from ecgbatch.store.control import is_halted
 from ecgbatch.store.engine import now
 from ecgbatch.store.events import Event, record
+from ecgbatch.store.locks import Held, fence
 from ecgbatch.store.seconds import seconds_between
 from ecgbatch.store.tables import HEAD, NEW_REQUEST, activation, bundle, item, work
 from ecgbatch.terms import BundleRole, ItemState, ReasonCode, WorkState
@@ -51,6 +52,8 @@ def admit(
     bundle_digest: str,
     settle_s: float,
     grace_s: float,
+    *,
+    held: Held | None = None,
 ) -> int:
     """Give work to every item whose two looks agree.
 
@@ -60,10 +63,15 @@ def admit(
 
     Args:
         bundle_digest: the champion; challengers get work of their own, later in the queue.
+        held: the source's lock.
 
     Returns:
         How many items were admitted.
+
+    Raises:
+        SetupFault: LOCK_LOST, another scan has begun since; nothing is written.
     """
+    fence(connection, held)
     stable = _is_stable(source_id, settle_s, grace_s)
     connection.execute(
         insert(work).from_select(

@@ -8,9 +8,12 @@ from itertools import islice
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, insert, select, update
 
 from ecgbatch.records import Sighting
+from ecgbatch.store import linking
 from ecgbatch.store.changes import Changes, KnownItem, Moved, plan, reason_to_wait
 from ecgbatch.store.engine import now
 from ecgbatch.store.events import Event, record
+from ecgbatch.store.linking import Spot
+from ecgbatch.store.locks import Held, fence
 from ecgbatch.store.tables import item, work
 from ecgbatch.terms import FINISHED, ItemState, ReasonCode, WorkState
 
@@ -32,11 +35,17 @@ def note(
     source_id: int,
     sightings: Iterable[Sighting],
     run_id: int | None = None,
+    held: Held | None = None,
 ) -> Noted:
     """Write down what a scan saw; the rules are those of `changes.plan`.
 
-    The caller holds the source's lock: two scans of one source never overlap.
+    Args:
+        held: the source's lock: two scans of one source never overlap.
+
+    Raises:
+        SetupFault: LOCK_LOST, another scan has begun since; nothing is written.
     """
+    fence(connection, held)
     moment = now(connection)
     new = changed = 0
     remaining = iter(sightings)
@@ -44,13 +53,29 @@ def note(
         changes = plan(batch, _known(connection, source_id, batch))
         _write(connection, source_id, moment, changes)
         record(connection, run_id, [_superseded(known) for known in changes.superseded])
+        for known in changes.returned:
+            record(connection, run_id, _reconsidered(connection, source_id, known, moment))
         new += len(changes.new)
         changed += sum(moved.is_changed for moved in changes.moved)
     return Noted(new, changed)
 
 
+def _reconsidered(
+    connection: Connection, source_id: int, known: KnownItem, moment: datetime
+) -> list[Event]:
+    """Bytes that came back are the later ones at their place, and may be current again."""
+    if known.recording_id is None:
+        return []
+    spot = Spot(known.item_id, source_id, known.locator, moment)
+    return linking.reconsider(connection, known.recording_id, spot, moment)
+
+
 def mark_missing(
-    connection: Connection, source_id: int, scan_started_at: datetime, run_id: int | None = None
+    connection: Connection,
+    source_id: int,
+    scan_started_at: datetime,
+    run_id: int | None = None,
+    held: Held | None = None,
 ) -> int:
     """Count a miss for every item not seen since; after three an unread one has vanished.
 
@@ -59,10 +84,15 @@ def mark_missing(
 
     Args:
         scan_started_at: `engine.now` before the first sighting of the scan.
+        held: the source's lock.
 
     Returns:
         How many items vanished.
+
+    Raises:
+        SetupFault: LOCK_LOST, another scan has begun since; nothing is written.
     """
+    fence(connection, held)
     here = (item.c.source_id == source_id, item.c.gone_at.is_(None))
     gone = item.c.missing_scans >= SCANS_UNTIL_GONE
     moment = now(connection)
@@ -124,11 +154,20 @@ def _known(
             item.c.reason,
             exists().where(of_item, work.c.state.in_(FINISHED)),
             exists().where(of_item, work.c.state.in_(with_result)),
+            item.c.changed_at,
+            item.c.recording_id,
         ).where(item.c.source_id == source_id, item.c.locator.in_(locators))
     )
-    for item_id, locator, fingerprint, state, reason, is_read, has_result in rows:
+    for item_id, locator, fingerprint, state, reason, is_read, has_result, *rest in rows:
         yield KnownItem(
-            item_id, locator, fingerprint, ItemState(state), reason, bool(is_read), bool(has_result)
+            item_id,
+            locator,
+            fingerprint,
+            ItemState(state),
+            reason,
+            bool(is_read),
+            bool(has_result),
+            *rest,
         )
 
 
@@ -136,6 +175,11 @@ def _write(connection: Connection, source_id: int, moment: datetime, changes: Ch
     seen = {"last_seen_at": moment, "missing_scans": 0, "gone_at": None}
     if changes.seen:
         connection.execute(update(item).where(item.c.item_id.in_(changes.seen)).values(seen))
+    if changes.returned:
+        back = [known.item_id for known in changes.returned]
+        connection.execute(
+            update(item).where(item.c.item_id.in_(back)).values(changed_at=moment, **seen)
+        )
     if changes.superseded:
         gone = [known.item_id for known in changes.superseded]
         connection.execute(
@@ -148,6 +192,13 @@ def _write(connection: Connection, source_id: int, moment: datetime, changes: Ch
         if moved:
             clock = {"changed_at": moment} if is_changed else {}
             connection.execute(_MOVE.values(**seen, **clock), moved)
+    changed = [one.item_id for one in changes.moved if one.is_changed]
+    if changed:
+        connection.execute(
+            update(work)
+            .where(work.c.item_id.in_(changed), work.c.fault_since.is_not(None))
+            .values(fault_since=None)
+        )
     if changes.new:
         connection.execute(insert(item), [_row(source_id, moment, one) for one in changes.new])
 

@@ -51,7 +51,7 @@ def open_engine(url: str, options: DatabaseOptions = DEFAULT) -> Engine:
     parsed = normalise(url)
     if _is_postgres(parsed):
         return _seen(postgres_engine(parsed, WORKER, options))
-    return _seen(sqlite_engine(parsed, writes=True, one_journal=options.one_journal))
+    return _seen(sqlite_engine(parsed, writes=True))
 
 
 def read_only(url: str, options: DatabaseOptions = DEFAULT) -> Engine:
@@ -67,7 +67,7 @@ def owner_engine(url: str, options: DatabaseOptions = DEFAULT) -> Engine:
     parsed = normalise(url)
     if _is_postgres(parsed):
         return _seen(postgres_engine(parsed, OWNER, options))
-    return _seen(sqlite_engine(parsed, writes=True, one_journal=options.one_journal))
+    return _seen(sqlite_engine(parsed, writes=True))
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,12 +16,11 @@ _PRAGMAS = ("PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
 _BUSY_S = 30.0
 
 
-def sqlite_engine(url: URL, *, writes: bool, one_journal: bool = False) -> Engine:
+def sqlite_engine(url: URL, *, writes: bool) -> Engine:
     """An engine whose transactions wait for each other from their first statement on.
 
     Args:
         writes: False for sessions that can neither write nor lock.
-        one_journal: a second file is attached: a write-ahead log would not be whole over both.
 
     Raises:
         SetupFault: DATABASE_MISSING; SQLITE_ON_NETWORK_FS, where locks do not hold.
@@ -43,7 +41,7 @@ def sqlite_engine(url: URL, *, writes: bool, one_journal: bool = False) -> Engin
         )
 
     engine = create_engine(url, hide_parameters=True, creator=connect)
-    journal = "delete" if one_journal else journal_mode(sqlite3.sqlite_version_info)
+    journal = journal_mode(sqlite3.sqlite_version_info)
 
     def prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
         if writes:
@@ -74,5 +72,8 @@ def _set_journal(connection: sqlite3.Connection, wanted: str) -> None:
     """Change it where it differs. A write-ahead log can wait for a quiet moment; its end not."""
     if connection.execute("PRAGMA journal_mode").fetchone()[0] == wanted:
         return
-    with suppress(sqlite3.OperationalError) if wanted == "wal" else suppress():
+    try:
         connection.execute(f"PRAGMA journal_mode={wanted}").fetchone()
+    except sqlite3.OperationalError:
+        if wanted != "wal":
+            raise

@@ -1,6 +1,6 @@
 """The end of a piece of work: state, recording, findings and result in one transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import assert_never
@@ -36,6 +36,9 @@ from ecgbatch.terms import (
 
 _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 3600.0
+UNREADABLE_S = 86_400.0
+_RETURNABLE = (ReasonCode.SAME_ACQUISITION, ReasonCode.PATIENT_CORRECTED)
+_UNREADABLE = (ReasonCode.READ_FAILED, ReasonCode.CHANGED_WHILE_READING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class _Held:
     spot: Spot
     item_state: ItemState
     fingerprint: str
-    changed_at: datetime
+    fault_since: datetime | None
     moment: datetime
     run_id: int
 
@@ -70,6 +73,8 @@ def finish(
     outcome: Outcome,
     provenance: Provenance,
     grace_s: float,
+    *,
+    unreadable_s: float = UNREADABLE_S,
 ) -> Finish:
     """Write how a leased unit ended, if this worker still holds it.
 
@@ -77,6 +82,7 @@ def finish(
 
     Args:
         grace_s: how long an incomplete file may stay unchanged before it has failed.
+        unreadable_s: how long a file that cannot be read is tried again before it has failed.
 
     Raises:
         LeaseLost: another worker has it; roll back and drop the unit.
@@ -92,13 +98,14 @@ def finish(
         case Quarantined():
             return _close(connection, held, _failed(connection, outcome))
         case NotYet():
-            if held.moment - held.changed_at < timedelta(seconds=grace_s):
-                return _put_back(connection, held, outcome)
-            return _close(connection, held, _failed(connection, outcome))
+            is_spent = held.moment - held.spot.changed_at >= timedelta(seconds=grace_s)
         case RetryLater():
-            return _put_back(connection, held, outcome)
+            is_spent = _is_given_up(held, outcome.reason, unreadable_s)
         case _:
             assert_never(outcome)
+    if not is_spent:
+        return _put_back(connection, held, outcome)
+    return _close(connection, held, _failed(connection, outcome))
 
 
 def _hold(connection: Connection, unit: WorkUnit, run_id: int) -> _Held:
@@ -112,7 +119,7 @@ def _hold(connection: Connection, unit: WorkUnit, run_id: int) -> _Held:
             work.c.state == WorkState.LEASED,
         )
         .values(token=unit.token)
-        .returning(work.c.request)
+        .returning(work.c.request, work.c.fault_since)
     ).first()
     if fenced is None:
         raise LeaseLost(ReasonCode.INTERRUPTED, f"work {unit.work_id}")
@@ -122,10 +129,10 @@ def _hold(connection: Connection, unit: WorkUnit, run_id: int) -> _Held:
     return _Held(
         unit,
         fenced.request,
-        Spot(row.item_id, row.source_id, row.locator),
+        Spot(row.item_id, row.source_id, row.locator, row.changed_at),
         ItemState(row.state),
         row.fingerprint,
-        row.changed_at,
+        fenced.fault_since,
         now(connection),
         run_id,
     )
@@ -142,12 +149,23 @@ def _put_back(connection: Connection, held: _Held, outcome: NotYet | RetryLater)
         .values(
             attempts=work.c.attempts - 1,
             losses=0,
+            fault_since=_fault_since(held, outcome.reason),
             next_at=held.moment + timedelta(seconds=wait_s),
             **_work_values(end),
         )
     )
     record(connection, held.run_id, [_event("put_back", held, end)])
     return shown
+
+
+def _fault_since(held: _Held, reason: ReasonCode) -> datetime | None:
+    return (held.fault_since or held.moment) if reason in _UNREADABLE else None
+
+
+def _is_given_up(held: _Held, reason: ReasonCode, unreadable_s: float) -> bool:
+    if reason not in _UNREADABLE or held.fault_since is None:
+        return False
+    return held.moment - held.fault_since >= timedelta(seconds=unreadable_s)
 
 
 def backoff_s(unit: WorkUnit) -> float:
@@ -161,10 +179,9 @@ def backoff_s(unit: WorkUnit) -> float:
     return longest * (0.5 + int.from_bytes(digest[:4], "big") / 2**32)
 
 
-def _failed(connection: Connection, outcome: Quarantined | NotYet) -> _End:
-    recording_id = (
-        None if outcome.facts is None else recordings.note_recording(connection, outcome.facts)
-    )
+def _failed(connection: Connection, outcome: Quarantined | NotYet | RetryLater) -> _End:
+    known = None if isinstance(outcome, RetryLater) else outcome.facts
+    recording_id = None if known is None else recordings.note_recording(connection, known)
     unsupported = REASONS[outcome.reason].reason_class is ReasonClass.FORMAT
     shown = Disposition.UNSUPPORTED if unsupported else Disposition.FAILED
     return _End(
@@ -189,6 +206,13 @@ def _complete(
     is_first = held.request == NEW_REQUEST
     known = is_same or (is_first and recordings.has_result(connection, recording_id, digest))
     superseded = _superseded_reason(connection, recording_id)
+    if is_first and superseded in _RETURNABLE:
+        events = _brought_back(connection, held, recording_id, outcome)
+        if events and known:
+            return replace(_duplicate(recording_id, None), events=events)
+        if events:
+            _add_result(connection, held, recording_id, outcome, provenance)
+            return _ended(recording_id, outcome, None, events)
     if known:
         return _duplicate(recording_id, superseded)
     if superseded is None:
@@ -197,6 +221,15 @@ def _complete(
         return _unscored(recording_id, superseded)
     _add_result(connection, held, recording_id, outcome, provenance)
     return _ended(recording_id, outcome, superseded)
+
+
+def _brought_back(
+    connection: Connection, held: _Held, recording_id: int, outcome: Scored | Rejected
+) -> tuple[Event, ...]:
+    """Old bytes may be the newest again, where they have come to lie now; else no events."""
+    is_scored = isinstance(outcome, Scored)
+    new = linking.version(outcome.facts, recording_id, held.spot, is_scored=is_scored)
+    return tuple(linking.bring_back(connection, new, held.spot, held.moment))
 
 
 def _first_of_recording(
@@ -229,6 +262,7 @@ def _add_result(
         recording_id,
         outcome,
         bundle_digest=held.unit.bundle_digest,
+        work_id=held.unit.work_id,
         provenance=provenance,
         moment=held.moment,
     )
@@ -274,7 +308,7 @@ def _close(connection: Connection, held: _Held, end: _End) -> Finish:
     connection.execute(
         update(work)
         .where(work.c.work_id == held.unit.work_id)
-        .values(finished_at=held.moment, **_work_values(end))
+        .values(finished_at=held.moment, fault_since=None, **_work_values(end))
     )
     values: dict[str, object] = {
         "acknowledged_at": None,

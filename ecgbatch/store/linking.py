@@ -1,25 +1,39 @@
 """Finds the other exports of an acquisition and writes which one is current."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    ScalarSelect,
+    Select,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from ecgbatch.records import Facts
-from ecgbatch.store.acquisition import Place, Verdict, Version, is_same_acquisition
+from ecgbatch.store.acquisition import Place, Verdict, Version, is_same_acquisition, order, place
 from ecgbatch.store.events import Event
 from ecgbatch.store.tables import item, recording, result
-from ecgbatch.terms import ReasonCode, ResultOutcome
+from ecgbatch.store.tables_ledger import supersession
+from ecgbatch.terms import ItemState, ReasonCode, ResultOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where the item lies that is being finished."""
+    """Where the item lies that is being placed, and when its bytes came to lie there."""
 
     item_id: int
     source_id: int
     locator: str
+    changed_at: datetime
 
 
 def serialise(connection: Connection, facts: Facts) -> None:
@@ -27,9 +41,15 @@ def serialise(connection: Connection, facts: Facts) -> None:
 
     On SQLite only one transaction writes at any time.
     """
+    _serialise(
+        connection,
+        {facts.acquisition_key, facts.ecg_id, facts.signal_digest, facts.file_digest},
+    )
+
+
+def _serialise(connection: Connection, keys: set[str | None]) -> None:
     if connection.dialect.name == "sqlite":
         return
-    keys = {facts.acquisition_key, facts.ecg_id, facts.signal_digest, facts.file_digest}
     # hashtext() is PostgreSQL's own; sorted, so that no two workers wait for each other.
     for key in sorted(key for key in keys if key is not None):
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(key))))
@@ -46,14 +66,15 @@ def version(facts: Facts, recording_id: int, spot: Spot, *, is_scored: bool) -> 
         edit_at=None if facts.edit_at is None else facts.edit_at.replace(tzinfo=None),
         edit_status=facts.edit_status,
         is_scored=is_scored,
-        item_here=spot.item_id,
+        here=(spot.changed_at, spot.item_id),
     )
 
 
 def rivals(connection: Connection, new: Version, spot: Spot) -> tuple[Version, ...]:
     """The versions of the same acquisition that are current or in conflict.
 
-    A version that was superseded stands for the one that superseded it. One that failed is none.
+    A version that was superseded stands for the one that superseded it. One that failed is none,
+    nor is one that an operator has ignored wherever it lies.
     """
     candidates = _versions(spot).where(
         recording.c.recording_id != new.recording_id,
@@ -62,18 +83,27 @@ def rivals(connection: Connection, new: Version, spot: Spot) -> tuple[Version, .
             exists().where(result.c.recording_id == recording.c.recording_id),
             recording.c.superseded_at.is_not(None),
         ),
+        _is_not_ignored(),
     )
     rows: Sequence[Row[tuple[object, ...]]] = connection.execute(candidates).all()
     rows = [row for row in rows if is_same_acquisition(new, _version(row))]
-    found: list[Version] = []
+    own = _versions(spot).where(recording.c.recording_id == _superseder(new), _is_not_ignored())
+    rows = [*rows, *connection.execute(own)]
+    found: dict[int, Version] = {}
     visited = {new.recording_id}
     while rows:
         visited.update(row.recording_id for row in rows)
-        found.extend(_version(row) for row in rows if not _is_superseded(row))
+        found |= {row.recording_id: _version(row) for row in rows if not _is_superseded(row)}
         ahead = {row.superseded_by for row in rows if _is_superseded(row)} - visited
         follow = _versions(spot).where(recording.c.recording_id.in_(ahead))
         rows = connection.execute(follow).all() if ahead else []
-    return tuple(found)
+    return tuple(found.values())
+
+
+def _is_not_ignored() -> ColumnElement[bool]:
+    return exists().where(
+        item.c.recording_id == recording.c.recording_id, item.c.state != ItemState.IGNORED
+    )
 
 
 def write(connection: Connection, new_id: int, verdict: Verdict, moment: datetime) -> list[Event]:
@@ -93,6 +123,65 @@ def write(connection: Connection, new_id: int, verdict: Verdict, moment: datetim
     return events
 
 
+def reconsider(
+    connection: Connection, recording_id: int, spot: Spot, moment: datetime
+) -> list[Event]:
+    """Place a superseded recording again, because its bytes came back, or an operator decided.
+
+    It is current again if it is the newest now; a conflict ends if the patients no longer differ
+    or the other one is ignored. Otherwise nothing changes.
+
+    Returns:
+        The events, for the caller to record.
+    """
+    own = _versions(spot).where(recording.c.recording_id == recording_id)
+    row = connection.execute(own).one()
+    if row.superseded_at is None:
+        return []
+    _serialise(connection, {row.acquisition_key, row.ecg_id, row.signal_digest, row.file_digest})
+    new = _version(row)
+    if not new.is_in_conflict:
+        return bring_back(connection, new, spot, moment)
+    new, others = _afresh(new), tuple(map(_afresh, rivals(connection, new, spot)))
+    verdict = place(new, others)
+    if verdict.place is Place.CONFLICT:
+        return []
+    involved = (recording_id, *(other.recording_id for other in others))
+    events = [event for one in involved for event in _restore(connection, one, moment)]
+    return events + write(connection, recording_id, verdict, moment)
+
+
+def bring_back(connection: Connection, new: Version, spot: Spot, moment: datetime) -> list[Event]:
+    """Make a superseded recording current again if it is the newer of all now; they give way."""
+    others = rivals(connection, new, spot)
+    verdict = place(new, others)
+    if verdict.place is not Place.CURRENT or any(order(new, other) <= 0 for other in others):
+        return []
+    events = _restore(connection, new.recording_id, moment)
+    return events + write(connection, new.recording_id, verdict, moment)
+
+
+def _afresh(one: Version) -> Version:
+    return replace(one, is_in_conflict=False)
+
+
+def _restore(connection: Connection, recording_id: int, moment: datetime) -> list[Event]:
+    restored = connection.execute(
+        update(recording)
+        .where(recording.c.recording_id == recording_id, recording.c.superseded_at.is_not(None))
+        .values(superseded_by=None, superseded_at=None, superseded_reason=None)
+    )
+    if restored.rowcount == 0:
+        return []
+    connection.execute(
+        update(supersession)
+        .where(supersession.c.recording_id == recording_id, supersession.c.to_at.is_(None))
+        .values(to_at=moment)
+    )
+    item_id = _newest_item(connection, recording_id)
+    return [Event("restored", item_id, from_state="superseded", to_state="current")]
+
+
 def _supersede(
     connection: Connection, old_id: int, by_id: int, reason: ReasonCode, moment: datetime
 ) -> list[Event]:
@@ -103,27 +192,44 @@ def _supersede(
     )
     if written.rowcount == 0:
         return []
-    newest = select(func.max(item.c.item_id)).where(item.c.recording_id == old_id)
+    connection.execute(
+        insert(supersession).values(
+            recording_id=old_id, superseded_by=by_id, reason=reason, from_at=moment
+        )
+    )
     kind = "superseded" if reason is ReasonCode.SAME_ACQUISITION else reason.value
-    item_id = connection.execute(newest).scalar_one()
+    item_id = _newest_item(connection, old_id)
     return [Event(kind, item_id, to_state="superseded", reason=reason)]
+
+
+def _newest_item(connection: Connection, recording_id: int) -> int | None:
+    newest = select(func.max(item.c.item_id)).where(item.c.recording_id == recording_id)
+    item_id: int | None = connection.execute(newest).scalar_one()
+    return item_id
+
+
+def _superseder(new: Version) -> ScalarSelect[int | None]:
+    """What took the place of a version that comes back; no index may find it from here."""
+    row = recording.alias()
+    superseder = select(row.c.superseded_by).where(row.c.recording_id == new.recording_id)
+    return superseder.scalar_subquery()
 
 
 def _versions(spot: Spot) -> Select[tuple[object, ...]]:
     here = (
-        select(func.max(item.c.item_id))
-        .where(
-            item.c.recording_id == recording.c.recording_id,
-            item.c.source_id == spot.source_id,
-            item.c.locator == spot.locator,
-        )
-        .scalar_subquery()
+        item.c.recording_id == recording.c.recording_id,
+        item.c.source_id == spot.source_id,
+        item.c.locator == spot.locator,
     )
+    here_at = select(func.max(item.c.changed_at)).where(*here).scalar_subquery()
+    here_id = select(func.max(item.c.item_id)).where(*here).scalar_subquery()
     scored = exists().where(
         result.c.recording_id == recording.c.recording_id,
         result.c.outcome == ResultOutcome.SCORED,
     )
-    return select(recording, here.label("item_here"), scored.label("is_scored"))
+    return select(
+        recording, here_at.label("here_at"), here_id.label("here_id"), scored.label("is_scored")
+    )
 
 
 def _may_be_linked(new: Version, spot: Spot) -> ColumnElement[bool]:
@@ -153,7 +259,7 @@ def _version(row: Row[tuple[object, ...]]) -> Version:
         edit_at=row.edit_at,
         edit_status=row.edit_status,
         is_scored=bool(row.is_scored),
-        item_here=row.item_here,
+        here=None if row.here_id is None else (row.here_at, row.here_id),
         is_in_conflict=row.superseded_reason == ReasonCode.IDENTITY_CONFLICT,
     )
 

@@ -9,8 +9,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateSchema
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.resources import folder
@@ -38,19 +39,23 @@ def head() -> str:
     return HEAD
 
 
-def migrate(url: str) -> Migration:
+def migrate(url: str, options: DatabaseOptions = DEFAULT) -> Migration:
     """Bring the database to `head()`, in one transaction; a missing SQLite file is made (0600).
 
+    On PostgreSQL the schema of the options is made where it is missing.
+
     Raises:
-        SetupFault: DATABASE_MISSING, the SQLite file's folder is not there;
+        SetupFault: SQLITE_ON_NETWORK_FS; DATABASE_MISSING, the SQLite file's folder is not there;
             DATABASE_UNAVAILABLE; DATABASE_REVISION, the database is newer than this program.
     """
     path = sqlite_path(url)
+    if path is not None:
+        refuse_network(path.absolute())
     created = path is not None and _create(path)
     try:
-        engine = owner_engine(url)
+        engine = owner_engine(url, options)
         try:
-            before = _upgrade(engine)
+            before = _upgrade(engine, options.schema_name)
         finally:
             engine.dispose()
     except BaseException:
@@ -108,14 +113,22 @@ def _create(path: Path) -> bool:
     return True
 
 
-def _upgrade(engine: Engine) -> str | None:
+def _upgrade(engine: Engine, schema_name: str) -> str | None:
     with transaction(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(_ONE_AT_A_TIME)
+            _make_schema(connection, schema_name)
         before = MigrationContext.configure(connection).get_current_revision()
         if before != HEAD:
             _run(connection, "head")
         return before
+
+
+def _make_schema(connection: Connection, name: str) -> None:
+    """Asked first: a role that may not create schemas can still migrate inside its own."""
+    known = select(func.to_regnamespace(name))
+    if connection.execute(known).scalar() is None:
+        connection.execute(CreateSchema(name))
 
 
 def _run(connection: Connection, target: str) -> None:

@@ -9,13 +9,11 @@ class DatabaseOptions:
     schema_name: of the tables on PostgreSQL.
     tls: `verify-full` or `off`, for a server that is reached over TCP.
     tls_root: PEM file of the authority that signs its certificate; empty: the system's.
-    one_journal: an SQLite file gets a second one attached, so its journal stays the plain one.
     """
 
     schema_name: str = "public"
     tls: str = "verify-full"
     tls_root: str = ""
-    one_journal: bool = False
 
 
 DEFAULT = DatabaseOptions()

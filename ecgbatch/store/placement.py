@@ -11,8 +11,28 @@ _WAL_BACKPORTS = ((3, 44, 6), (3, 50, 7))
 """Older lines that got the repair: that line alone, from that patch on."""
 
 _NETWORK = frozenset(
-    "9p afs autofs beegfs ceph cifs coda davfs glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs"
-    " smb2 smb3 smbfs virtiofs".split()
+    [
+        "9p",
+        "afs",
+        "autofs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "virtiofs",
+    ]
 )
 _NETWORK_FUSE = re.compile(r"^fuse\.(?!(?:lxcfs|fuse-overlayfs|ntfs|exfat)$)")
 _MOUNTS = Path("/proc/self/mountinfo")

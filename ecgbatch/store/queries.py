@@ -18,6 +18,7 @@ from sqlalchemy import (
 
 from ecgbatch.store.columns import UtcTime, WallClock
 from ecgbatch.store.detail import show
+from ecgbatch.store.runs import ACTIVATION
 from ecgbatch.terms import Disposition, ReasonCode, Stratum, Vessel
 
 __all__ = [
@@ -189,8 +190,13 @@ def latest_risks(connection: Connection, limit: int | None = None) -> list[Lates
 
 
 def last_runs(connection: Connection, limit: int) -> list[RunRow]:
-    """The newest runs, newest first."""
-    newest = select(_HEALTH).order_by(_HEALTH.c.run_id.desc()).limit(limit)
+    """The newest runs, newest first, without the short ones that activations have for events."""
+    newest = (
+        select(_HEALTH)
+        .where(_HEALTH.c.kind != ACTIVATION)
+        .order_by(_HEALTH.c.run_id.desc())
+        .limit(limit)
+    )
     return [RunRow(**row) for row in connection.execute(newest).mappings()]
 
 

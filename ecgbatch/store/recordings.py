@@ -66,12 +66,14 @@ def add_result(
     outcome: Scored | Rejected,
     *,
     bundle_digest: str,
+    work_id: int,
     provenance: Provenance,
     moment: datetime,
 ) -> int:
     """Insert the result of a recording, with its scores; both are never changed again."""
     values: dict[str, object] = {
         "recording_id": recording_id,
+        "work_id": work_id,
         "bundle_digest": bundle_digest,
         "pipeline_id": provenance.pipeline_id,
         "outside_intended_use": outcome.outside_intended_use,

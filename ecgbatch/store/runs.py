@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, insert, select, update
 
 from ecgbatch.store.engine import now
+from ecgbatch.store.events import head as events_head
 from ecgbatch.store.tables import run, source
+
+ACTIVATION = "activate"
+"""Kind of the short run that an activation of a bundle opens for its event."""
 
 
 def ensure_source(
@@ -51,15 +55,23 @@ def end_run(
     counts: Mapping[str, int],
     canary: str | None = None,
 ) -> None:
-    """Close a run.
+    """Close a run; the length and the last hash of its events show if any are cut off later.
 
     Args:
         counts: how many ECGs ended as what in this run; keys are dispositions.
         canary: what became of the golden ECGs, or None where none were scored.
     """
+    events, head = events_head(connection, run_id)
     text = json.dumps(dict(counts), sort_keys=True, separators=(",", ":"))
     connection.execute(
         update(run)
         .where(run.c.run_id == run_id)
-        .values(ended_at=now(connection), exit_code=exit_code, counts=text, canary=canary)
+        .values(
+            ended_at=now(connection),
+            exit_code=exit_code,
+            counts=text,
+            canary=canary,
+            events=events,
+            chain_head=head,
+        )
     )

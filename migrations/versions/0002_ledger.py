@@ -17,6 +17,10 @@ depends_on = None
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _UTC = sa.TIMESTAMP(timezone=True).with_variant(sa.Text(), "sqlite")
 
+_CHAINED = {
+    "event": "NEW.hash IS NULL OR NEW.prev_hash IS NULL OR NEW.run_id IS NULL",
+    "audit": "NEW.hash IS NULL OR NEW.prev_hash IS NULL",
+}
 _CREATED = ("supersession", "rescore", "control", "firing", "heartbeat", "alert", "patient")
 
 
@@ -62,6 +66,7 @@ def upgrade() -> None:
     _fill_supersession()
     # A worker of the former version may still run: its leases are void, its units come back.
     op.execute("UPDATE work SET token = token + 1 WHERE state = 'leased'")
+    _refuse_unchained(dialect)
     for statement in views_0002(dialect).values():
         op.execute(statement)
 
@@ -69,6 +74,11 @@ def upgrade() -> None:
 def downgrade() -> None:
     dialect = op.get_context().dialect.name
     _drop_views(dialect)
+    for table in _CHAINED:
+        on = "" if dialect == "sqlite" else f" ON {table}"
+        op.execute(f"DROP TRIGGER {table}_chained{on}")
+    if dialect != "sqlite":
+        op.execute("DROP FUNCTION ecgbatch_chained()")
     for table in reversed(_CREATED):
         op.drop_table(table)
     for table, columns in reversed(_added()):
@@ -76,6 +86,27 @@ def downgrade() -> None:
             op.drop_column(table, column.name)
     for statement in views_0001(dialect).values():
         op.execute(statement)
+
+
+def _refuse_unchained(dialect: str) -> None:
+    """A worker of the former version writes events without a hash: its transaction fails whole."""
+    if dialect != "sqlite":
+        op.execute(
+            "CREATE FUNCTION ecgbatch_chained() RETURNS trigger LANGUAGE plpgsql AS $$\n"
+            "BEGIN RAISE EXCEPTION USING MESSAGE = TG_TABLE_NAME || ' without a hash'; END $$"
+        )
+    for table, condition in _CHAINED.items():
+        if dialect == "sqlite":
+            op.execute(
+                f"CREATE TRIGGER {table}_chained BEFORE INSERT ON {table}\n"
+                f"WHEN {condition}\n"
+                f"BEGIN SELECT RAISE(ABORT, '{table} without a hash'); END"
+            )
+        else:
+            op.execute(
+                f"CREATE TRIGGER {table}_chained BEFORE INSERT ON {table}\n"
+                f"FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION ecgbatch_chained()"
+            )
 
 
 def _drop_views(dialect: str) -> None:

@@ -46,9 +46,11 @@ def rows(database: Path, sql: str) -> list[dict[str, Any]]:
 
 
 def everything_but_runs(database: Path) -> dict[str, list[dict[str, Any]]]:
-    """All tables that a run without work may not touch; `last_seen_at` may move."""
+    """All tables that a run without work may not touch; `last_seen_at` and the scan's fence move."""
     tables = rows(database, "SELECT name FROM sqlite_master WHERE type = 'table'")
     content = {t["name"]: rows(database, f"SELECT * FROM {t['name']}") for t in tables}
     for item in content["item"]:
         del item["last_seen_at"]
+    for source in content["source"]:
+        del source["scan_token"]
     return {name: found for name, found in content.items() if name != "run"}

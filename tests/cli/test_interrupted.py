@@ -13,6 +13,7 @@ from tests.cli.command import ecgbatch, rows
 from tests.support.ecgs import heartbeats, write_wfdb
 
 _N_ECGS = 60
+_EXIT_CODES = "SELECT exit_code FROM run WHERE kind = 'run-once'"
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_stopped_run_gives_its_work_back_and_the_next_one_goes_on(
     n_scored = rows(database, "SELECT count(*) AS n FROM result")[0]["n"]
     assert exit_code == 130
     assert 0 < n_scored < _N_ECGS
-    assert rows(database, "SELECT exit_code FROM run") == [{"exit_code": 130}]
+    assert rows(database, _EXIT_CODES) == [{"exit_code": 130}]
     assert rows(database, "SELECT * FROM work WHERE state = 'leased'") == []
 
     again = ecgbatch(*arguments)

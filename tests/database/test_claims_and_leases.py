@@ -195,7 +195,7 @@ def test_release_gives_back_what_is_still_held(inbox: Site) -> None:
     first, second = inbox.claim()
     inbox.finish(first, scored(facts("e1")))
 
-    assert ledger.release(inbox.connection, [first, second]) == 1
+    assert ledger.release(inbox.connection, [first, second], inbox.provenance.run_id) == 1
     assert inbox.work_row(second) == ("ready", "interrupted", 0, 1)
     assert inbox.state("b") == [("waiting", "interrupted")]
     assert [unit.token for unit in inbox.claim()] == [2]
@@ -341,11 +341,11 @@ def test_every_end_has_its_event_in_order(inbox: Site) -> None:
         inbox.finish(unit, scored(facts(f"e{number}")))
 
     rows = inbox.connection.execute(
-        select(event.c.seq, event.c.kind, event.c.to_state, event.c.hash)
+        select(event.c.seq, event.c.kind, event.c.to_state)
         .where(event.c.run_id == inbox.provenance.run_id)
         .order_by(event.c.seq)
     )
     assert [tuple(row) for row in rows] == [
-        (1, "finished", WorkState.SCORED, None),
-        (2, "finished", WorkState.SCORED, None),
+        (1, "finished", WorkState.SCORED),
+        (2, "finished", WorkState.SCORED),
     ]

@@ -1,6 +1,6 @@
 """Sightings become items, a change is followed, nothing is dropped silently."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ def scan(inbox: Site, *sightings: Sighting) -> int:
     """One whole scan; returns how many items vanished."""
     started = ledger.now(inbox.connection)
     inbox.note(*sightings)
-    return ledger.mark_missing(inbox.connection, inbox.source_id, started)
+    return inbox.mark_missing(started)
 
 
 def test_new_file_waits_for_a_second_look(inbox: Site) -> None:
@@ -262,6 +262,8 @@ KNOWN = st.builds(
     reason=st.just("new"),
     is_read=st.booleans(),
     has_result=st.booleans(),
+    changed_at=st.sampled_from([datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]),
+    recording_id=st.none(),
 )
 SEEN = st.builds(
     lambda locator, fingerprint, whole: Sighting(
@@ -287,9 +289,10 @@ def test_every_sighting_ends_in_one_item_and_no_result_is_superseded(
 
     after = {(one.locator, one.fingerprint) for one in (*changes.moved, *changes.new)}
     by_id = {one.item_id: one for one in known}
-    after |= {(by_id[i].locator, by_id[i].fingerprint) for i in changes.seen}
+    returned = [one.item_id for one in changes.returned]
+    after |= {(by_id[i].locator, by_id[i].fingerprint) for i in (*changes.seen, *returned)}
     assert after == {(one.locator, one.fingerprint) for one in seen}
-    touched = [*changes.seen, *(one.item_id for one in changes.moved)]
+    touched = [*changes.seen, *returned, *(one.item_id for one in changes.moved)]
     touched += [one.item_id for one in changes.superseded]
     assert len(touched) == len(set(touched))
     assert not any(one.has_result for one in changes.superseded)

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import Table, delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from ecgbatch.errors import EcgbatchError
-from ecgbatch.records import Facts, Finding, Finish, NotYet, Quarantined
+from ecgbatch.records import Facts, Finding, Finish, NotYet, Quarantined, RetryLater
 from ecgbatch.store import audit, ledger
 from ecgbatch.store.tables import (
     audit as audit_table,
@@ -182,7 +183,7 @@ def test_vanished_item_that_was_read_all_the_same_is_scored(inbox: Site) -> None
     inbox.admit()
     (unit,) = inbox.claim()
     for _ in range(3):
-        ledger.mark_missing(inbox.connection, inbox.source_id, ledger.now(inbox.connection))
+        inbox.mark_missing()
     assert inbox.state("a") == [("vanished", "gone")]
 
     inbox.finish(unit, scored(facts("e1")))
@@ -328,3 +329,68 @@ def test_disposition_of_an_item_is_one_row(inbox: Site) -> None:
 
     rows = inbox.connection.execute(text("SELECT COUNT(*) FROM v_disposition")).scalar_one()
     assert rows == 5
+
+
+UNREADABLE = RetryLater(ReasonCode.READ_FAILED, "read")
+
+
+def test_file_that_stays_unreadable_has_failed_after_a_while(inbox: Site) -> None:
+    inbox.note(sighting("a"))
+    inbox.admit()
+    waits = {"next_at": ledger.now(inbox.connection)}
+    for _ in range(2):
+        (unit,) = inbox.claim()
+        assert inbox.finish(unit, UNREADABLE).disposition is Disposition.WAITING
+        inbox.connection.execute(update(work).values(**waits))
+    day_ago = ledger.now(inbox.connection) - timedelta(seconds=86_400)
+    inbox.connection.execute(update(work).values(fault_since=day_ago))
+    (unit,) = inbox.claim()
+
+    shown = inbox.finish(unit, UNREADABLE)
+
+    assert shown == Finish(Disposition.FAILED, ReasonCode.READ_FAILED)
+    assert inbox.state("a") == [("failed", "read_failed")]
+
+
+@pytest.mark.parametrize("reason", [ReasonCode.INCOMPLETE, ReasonCode.DATABASE_UNAVAILABLE])
+def test_other_waits_end_the_time_of_being_unreadable(inbox: Site, reason: ReasonCode) -> None:
+    inbox.note(sighting("a"))
+    inbox.admit()
+    (unit,) = inbox.claim()
+    inbox.finish(unit, UNREADABLE)
+    assert inbox.connection.execute(select(work.c.fault_since)).scalar_one() is not None
+    inbox.connection.execute(update(work).values(next_at=ledger.now(inbox.connection)))
+    (unit,) = inbox.claim()
+    inbox.finish(unit, RetryLater(reason, "read"))
+
+    assert inbox.connection.execute(select(work.c.fault_since)).scalar_one() is None
+
+
+def test_change_of_an_unreadable_file_starts_its_time_again(inbox: Site) -> None:
+    inbox.note(sighting("a", "1"))
+    inbox.admit()
+    (unit,) = inbox.claim()
+    inbox.finish(unit, UNREADABLE)
+    inbox.note(sighting("a", "2"))
+
+    assert inbox.connection.execute(select(work.c.fault_since)).scalar_one() is None
+
+
+def test_result_names_the_work_that_made_it(inbox: Site) -> None:
+    inbox.arrive(scored(facts("e1")), "a")
+
+    made_by = inbox.connection.execute(select(result.c.work_id)).scalar_one()
+    assert made_by == inbox.connection.execute(select(work.c.work_id)).scalar_one()
+
+
+@pytest.mark.parametrize("table", [event, audit_table])
+def test_rows_without_a_hash_are_refused(inbox: Site, table: Table) -> None:
+    """A worker of the version before it fails whole, and half of nothing is written."""
+    inbox.arrive(scored(facts("e1")), "a")
+    audit.acknowledge(inbox.connection, "op", "test", ReasonCode.INCOMPLETE, ())
+    row = dict(inbox.connection.execute(select(table).limit(1)).mappings().one())
+    del row[next(iter(row))]
+    bare = row | {"hash": None, "prev_hash": None} | ({"seq": 9} if table is event else {})
+
+    with pytest.raises(DBAPIError), inbox.connection.begin_nested():
+        inbox.connection.execute(insert(table).values(bare))

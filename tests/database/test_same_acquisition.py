@@ -4,15 +4,17 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from ecgbatch.records import Facts, Quarantined
+from ecgbatch.store import ledger, linking
 from ecgbatch.store.acquisition import Place, Version, is_same_acquisition, order, place
-from ecgbatch.store.tables import event, recording
+from ecgbatch.store.tables import event, item, recording
+from ecgbatch.store.tables_ledger import supersession
 from ecgbatch.terms import Disposition, ReasonCode
-from tests.support.ledger import Site, facts, rejected, scored
+from tests.support.ledger import Site, facts, rejected, scored, sighting
 
 EARLY, LATE = datetime(2026, 1, 1, 8), datetime(2026, 1, 2, 8)  # noqa: DTZ001 - wall clocks
 
@@ -267,7 +269,7 @@ VERSION = st.builds(
     edit_at=st.sampled_from([None, EARLY, LATE]),
     edit_status=st.sampled_from([None, "unconfirmed", "confirmed", "corrected", "odd"]),
     is_scored=st.booleans(),
-    item_here=st.sampled_from([None, 1, 2]),
+    here=st.sampled_from([None, (EARLY, 1), (LATE, 2), (EARLY, 3)]),
     is_in_conflict=st.booleans(),
 )
 
@@ -306,3 +308,152 @@ def test_amended_export_without_a_rhythm_strip_retires_the_older_result(inbox: S
 
     assert inbox.current() == set()
     assert inbox.state("a") == [("superseded", "same_acquisition")]
+
+
+# Bytes that come back to their place
+
+
+def read_again(inbox: Site, locator: str, fingerprint: str) -> None:
+    """A scan sees these bytes at their place again, as a known item or as a new one."""
+    inbox.note(sighting(locator, fingerprint))
+    inbox.admit()
+
+
+@pytest.mark.parametrize("known", [{}, {"acquisition_key": "k", "patient_key": "p"}])
+def test_old_bytes_under_a_new_time_are_current_again(
+    inbox: Site, known: dict[str, object]
+) -> None:
+    inbox.arrive(scored(facts("A", **known)), "a", "1")
+    inbox.arrive(scored(facts("B", **known)), "a", "2")
+
+    shown = inbox.arrive(scored(facts("A", **known)), "a", "3")
+
+    assert shown.disposition is Disposition.DUPLICATE
+    assert inbox.current() == {"A"}
+    assert events_of(inbox, "restored") == 1
+
+
+@pytest.mark.parametrize("known", [{}, {"acquisition_key": "k", "patient_key": "p"}])
+def test_old_bytes_put_back_with_their_old_time_are_current_again_unread(
+    inbox: Site, known: dict[str, object]
+) -> None:
+    inbox.arrive(scored(facts("A", **known)), "a", "1")
+    inbox.arrive(scored(facts("B", **known)), "a", "2")
+
+    read_again(inbox, "a", "1")
+
+    assert inbox.claim() == []
+    assert inbox.current() == {"A"}
+    read_again(inbox, "a", "2")
+    assert inbox.current() == {"B"}
+
+
+def test_spans_of_supersession_are_kept(inbox: Site) -> None:
+    inbox.arrive(scored(facts("A")), "a", "1")
+    inbox.arrive(scored(facts("B")), "a", "2")
+    read_again(inbox, "a", "1")
+    read_again(inbox, "a", "2")
+
+    rows = inbox.connection.execute(
+        select(recording.c.ecg_id, supersession.c.to_at.is_(None))
+        .join(recording, recording.c.recording_id == supersession.c.recording_id)
+        .order_by(supersession.c.supersession_id)
+    )
+    assert [(name, bool(is_open)) for name, is_open in rows] == [
+        ("A", False),
+        ("B", False),
+        ("A", True),
+    ]
+
+
+def test_an_export_never_scored_is_scored_where_it_is_the_later(inbox: Site) -> None:
+    same = {"ecg_id": "v", "signal_digest": None}
+    inbox.arrive(scored(facts("B", **same)), "b", "1")
+    inbox.arrive(scored(facts("A", **same)), "elsewhere", "1")
+    assert inbox.state("elsewhere") == [("superseded", "same_acquisition")]
+
+    shown = inbox.arrive(scored(facts("A", **same)), "b", "2")
+
+    assert shown.disposition is Disposition.SCORED
+    assert inbox.state("b") == [("superseded", "same_acquisition"), ("scored", None)]
+
+
+def test_old_bytes_that_say_they_are_older_stay_superseded(inbox: Site) -> None:
+    inbox.arrive(scored(of_acquisition("A", edit_at=EARLY)), "a", "1")
+    inbox.arrive(scored(of_acquisition("B", edit_at=LATE)), "a", "2")
+
+    inbox.arrive(scored(of_acquisition("A", edit_at=EARLY)), "a", "3")
+    read_again(inbox, "a", "1")
+
+    assert inbox.current() == {"B"}
+
+
+def test_copy_elsewhere_brings_nothing_back(inbox: Site) -> None:
+    inbox.arrive(scored(facts("A")), "a", "1")
+    inbox.arrive(scored(facts("B")), "a", "2")
+
+    inbox.arrive(scored(facts("A")), "copy", "1")
+
+    assert inbox.current() == {"B"}
+
+
+def test_old_bytes_come_back_over_rejected_ones(inbox: Site) -> None:
+    inbox.arrive(scored(facts("A")), "a", "1")
+    inbox.arrive(rejected(facts("B")), "a", "2")
+    assert inbox.current() == set()
+
+    read_again(inbox, "a", "1")
+
+    assert inbox.current() == {"A"}
+
+
+def test_old_bytes_come_back_over_failed_ones(inbox: Site) -> None:
+    inbox.arrive(scored(facts("A")), "a", "1")
+    inbox.arrive(Quarantined(facts("B"), ReasonCode.CHECKSUM_MISMATCH, "decode"), "a", "2")
+
+    read_again(inbox, "a", "1")
+
+    assert inbox.current() == {"A"}
+    assert inbox.state("a") == [("scored", None), ("superseded", "file_changed")]
+
+
+def test_corrected_patient_that_is_corrected_back_is_current(inbox: Site) -> None:
+    inbox.arrive(scored(facts("A", ecg_id="v", patient_key="p", sex="F")), "a", "1")
+    inbox.arrive(scored(facts("B", ecg_id="v", patient_key="q", sex="M")), "a", "2")
+    assert inbox.state("a")[0] == ("superseded", "patient_corrected")
+
+    read_again(inbox, "a", "1")
+
+    assert inbox.state("a") == [("scored", None), ("superseded", "patient_corrected")]
+
+
+def test_ignored_rival_ends_a_conflict(inbox: Site) -> None:
+    inbox.arrive(scored(facts("one", ecg_id="v", patient_key="p")), "a")
+    inbox.arrive(scored(facts("two", ecg_id="v", patient_key="q")), "b")
+    row = inbox.connection.execute(select(item).where(item.c.locator == "a")).one()
+    spot = linking.Spot(row.item_id, row.source_id, row.locator, row.changed_at)
+    moment = ledger.now(inbox.connection)
+    assert linking.reconsider(inbox.connection, row.recording_id, spot, moment) == []
+
+    inbox.connection.execute(
+        update(item).where(item.c.locator == "b").values(state="ignored", reason="operator")
+    )
+    linking.reconsider(inbox.connection, row.recording_id, spot, moment)
+
+    assert inbox.state("a") == [("scored", None)]
+
+
+@settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(st.sampled_from("ABC"), min_size=1, max_size=6))
+def test_last_bytes_at_a_place_are_current(inbox: Site, order_of_bytes: list[str]) -> None:
+    with inbox.connection.begin_nested() as example:
+        for name in order_of_bytes:
+            read_again(inbox, "a", name)
+            for unit in inbox.claim():
+                inbox.finish(unit, scored(facts(name)))
+        assert inbox.current() == {order_of_bytes[-1]}
+        example.rollback()

@@ -224,7 +224,11 @@ def test_run_health_counts_what_the_run_wrote(inbox: Site) -> None:
     run_id = inbox.provenance.run_id
     ledger.end_run(inbox.connection, run_id, 0, {"scored": 1, "failed": 2}, canary="ok")
 
-    row = inbox.connection.execute(text("SELECT * FROM v_run_health")).mappings().one()
+    row = (
+        inbox.connection.execute(text("SELECT * FROM v_run_health WHERE kind = 'run-once'"))
+        .mappings()
+        .one()
+    )
     assert (row["results_written"], row["scored"], row["failed"], row["rejected"]) == (1, 1, 2, 0)
     (run,) = queries.last_runs(inbox.connection, 5)
     assert (run.source_id, run.exit_code, run.canary) == (inbox.source_id, 0, "ok")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from sqlalchemy import Connection, select, text, update
@@ -42,7 +42,11 @@ class Site:
     provenance: Provenance
 
     def note(self, *sightings: Sighting) -> ledger.Noted:
-        return ledger.note(self.connection, self.source_id, sightings)
+        return ledger.note(self.connection, self.source_id, sightings, self.provenance.run_id)
+
+    def mark_missing(self, scan_started_at: datetime | None = None) -> int:
+        started = scan_started_at or ledger.now(self.connection)
+        return ledger.mark_missing(self.connection, self.source_id, started, self.provenance.run_id)
 
     def admit(self, *, settle_s: float = 0.0, grace_s: float = 0.0) -> int:
         return ledger.admit(self.connection, self.source_id, CHAMPION, settle_s, grace_s)
