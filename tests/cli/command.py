@@ -46,7 +46,7 @@ def rows(database: Path, sql: str) -> list[dict[str, Any]]:
 
 
 def everything_but_runs(database: Path) -> dict[str, list[dict[str, Any]]]:
-    """All tables that a run without work may not touch; `last_seen_at` and the scan's fence move."""
+    """What a run without work may not touch: all but `last_seen_at` and the scan's fence."""
     tables = rows(database, "SELECT name FROM sqlite_master WHERE type = 'table'")
     content = {t["name"]: rows(database, f"SELECT * FROM {t['name']}") for t in tables}
     for item in content["item"]:
