@@ -238,9 +238,6 @@ REASONS: dict[ReasonCode, Reason] = {
         _E, "The file changed while it was read; it is read again later."
     ),
     _C.READ_FAILED: Reason(_E, "The file could not be read; check its permissions and the share."),
-    _C.RETRIES_SPENT: Reason(
-        _X, "Every attempt ended without a result; see the run's log, then retry by hand."
-    ),
     _C.CRASH_LOOP: Reason(
         _X,
         "Workers were lost on this ECG, claimed alone, one after another; keep it, report it, then retry by hand.",
