@@ -51,15 +51,22 @@ def open_database(settings: Settings, *, create: bool = False) -> tuple[Engine, 
     return engine, notices
 
 
-def pseudonymiser_of(settings: Settings, engine: Engine) -> tuple[Pseudonymiser, list[str]]:
+def pseudonymiser_of(
+    settings: Settings, engine: Engine, *, may_create: bool = True
+) -> tuple[Pseudonymiser, list[str]]:
     """The site's pseudonymiser; a new SQLite database gets its key here, once.
 
+    Args:
+        may_create: False where a database without a key is not about to get recordings.
+
     Raises:
-        SetupFault: as `site_key`.
+        SetupFault: as `site_key`; SITE_KEY_MISSING where none may be made.
     """
     key, notices = site_key(settings, engine), []
     if key is None:
         path = _key_beside(settings)
+        if not may_create:
+            raise SetupFault(ReasonCode.SITE_KEY_MISSING, "the first run makes it")
         key = create_site_key(path)
         notices.append(f"created the site key {path.name}: keep it with the database, and secret")
     placeholders = frozenset(word.strip().lower() for word in settings.site.placeholders)

@@ -305,6 +305,9 @@ REASONS: dict[ReasonCode, Reason] = {
         _E,
         "Give a recording_id or at least 12 hex digits of its file_digest, as `status` shows them.",
     ),
+    _C.PATIENT_MERGE_REFUSED: Reason(
+        _I, "Look at what is merged with `ecgbatch patient lookup`; unmerge first what is wrong."
+    ),
     _C.LEDGER_UNBALANCED: Reason(
         _X, "The ledger does not add up; keep the database as it is and report it."
     ),

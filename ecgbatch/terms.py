@@ -233,6 +233,7 @@ class ReasonCode(StrEnum):
     SQLITE_ON_NETWORK_FS = "sqlite_on_network_fs"
     DISK_FULL = "disk_full"
     RECORD_UNKNOWN = "record_unknown"
+    PATIENT_MERGE_REFUSED = "patient_merge_refused"
     LEDGER_UNBALANCED = "ledger_unbalanced"
     NONDETERMINISTIC = "nondeterministic"
     INTERNAL_FAULT = "internal_fault"

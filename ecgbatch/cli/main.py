@@ -24,6 +24,7 @@ COMMANDS = {
         "acknowledge",
         "Take note of failures, so that they no longer raise the exit code.",
     ),
+    "patient": ("patient", "Merge, unmerge or look up a patient; identifiers are never arguments."),
     "migrate": ("migrate", "Create the database or bring it to this version's revision."),
     "bundle": ("bundle", "Show, verify, activate or import a model bundle."),
     "formats": ("formats", "The ECG formats that are read or refused by name, with evidence."),
@@ -82,7 +83,7 @@ def main() -> NoReturn:
 def _exit_code(fault: EcgbatchError) -> int:
     if fault.reason in {ReasonCode.RUN_LOCKED, ReasonCode.LOCK_LOST}:
         return ExitCode.LOCKED
-    if fault.reason is ReasonCode.RECORD_UNKNOWN:
+    if fault.reason in {ReasonCode.RECORD_UNKNOWN, ReasonCode.PATIENT_MERGE_REFUSED}:
         return ExitCode.USAGE
     is_unfit = isinstance(fault, SetupFault | TransientFault)
     return ExitCode.UNFIT if is_unfit else ExitCode.INTERNAL

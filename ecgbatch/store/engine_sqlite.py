@@ -63,7 +63,8 @@ def refuse_network(path: Path) -> None:
     Raises:
         SetupFault: SQLITE_ON_NETWORK_FS, with the type of the file system.
     """
-    found = network_file_system(path.parent)
+    # The file may be a link itself: its journal lies beside what it points to.
+    found = network_file_system(Path(os.path.realpath(path)).parent)
     if found is not None:
         raise SetupFault(ReasonCode.SQLITE_ON_NETWORK_FS, found)
 

@@ -81,6 +81,16 @@ def migration_sql(url_or_dialect: str) -> str:
     return buffer.getvalue()
 
 
+def roles_sql(schema_name: str) -> str:
+    """The SQL that makes the roles of a PostgreSQL database and grants what each needs.
+
+    Args:
+        schema_name: of the tables.
+    """
+    script = (folder("migrations") / "roles.sql").read_text(encoding="utf-8")
+    return script.replace("SET search_path = public;", f'SET search_path = "{schema_name}";', 1)
+
+
 def revision(engine: Engine) -> str | None:
     """The database's revision; None where no migration has run."""
     try:

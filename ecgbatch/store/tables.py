@@ -31,7 +31,7 @@ from ecgbatch.terms import (
     WorkState,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """The migration that makes exactly these tables."""
 
 NEW_REQUEST = "new"

@@ -85,5 +85,9 @@ patient = Table(
     Column("merged_at", UtcTime),
     Column("merged_by", Text),
     Column("is_merged", Boolean, nullable=False),
+    Column("merged_into", Text),
 )
-"""Pseudonyms that an operator merged; a key without a row is its own current one."""
+"""Pseudonyms that an operator merged; a key without a row is its own current one.
+
+`merged_into` is what the operator said, `current_key` the end of that chain.
+"""

@@ -30,6 +30,7 @@ def test_wheel_has_what_the_program_needs_and_nothing_else(wheel: Path) -> None:
 
     for part in (
         "ecgbatch/migrations/env.py",
+        "ecgbatch/migrations/roles.sql",
         "ecgbatch/config/default.toml",
         "ecgbatch/demonstration/bundle/bundle.json",
         "ecgbatch/demonstration/PROVENANCE.md",

@@ -1,0 +1,234 @@
+"""Each role of PostgreSQL can do its work, and nothing beside it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ecgbatch.identity import create_site_key
+from ecgbatch.resources import demonstration, folder
+from ecgbatch.store.tables_ledger import metadata
+from ecgbatch.store.views_0002 import views_0002
+from tests.cli.command import Ended, ecgbatch
+from tests.support.ecgs import SAMPLES
+from tests.support.postgres import Postgres
+from tests.support.roles import ROLES, Hospital, hospital
+
+pytestmark = pytest.mark.postgres
+
+TABLES = (*metadata.tables, "alembic_version")
+VIEWS = tuple(views_0002("postgresql"))
+APPEND_ONLY = ("result", "score", "event", "audit")
+
+
+@pytest.fixture(scope="module")
+def site(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+    """The samples, scored by the worker's account under a bundle that the operator's activated."""
+    made = hospital(postgres)
+    home = tmp_path_factory.mktemp("roles")
+    create_site_key(home / "site.key")
+    activated = run(made, home, "operator", "bundle", "activate", demonstration("bundle"), *WHY)
+    assert activated.exit_code == 0, activated.out + activated.err
+    scored = run(made, home, "worker", "run-once", "--settle", 0)
+    assert scored.exit_code == 0, scored.out + scored.err
+    assert "scored 7" in scored.out
+    yield made
+    postgres.drop(made.name)
+
+
+WHY = ("--reason", "a test")
+
+
+def run(of: Hospital, home: Path, role: str, *command: object) -> Ended:
+    lines = (
+        f"[database]\nurl = '{of.url(role)}'\nschema_name = '{of.schema_name}'",
+        f"[source]\nfolder = '{SAMPLES}'\nname = 'ward'",
+        f"[site]\nkey_file = '{home / 'site.key'}'",
+        "[bundle]\nallow_demonstration = true",
+    )
+    config = home / f"{role}.toml"
+    config.write_text("\n".join(lines))
+    return ecgbatch(*command, "--config", config)
+
+
+def is_allowed(of: Hospital, role: str, statement: str) -> bool:
+    """Whether the role may; nothing of it is kept."""
+    with of.connect(role) as connection, connection.transaction(force_rollback=True):
+        try:
+            connection.execute(statement.encode())
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+        except psycopg.errors.RaiseException:
+            return True  # the trigger of append-only tables, which only fires for who may
+    return True
+
+
+def allowed(of: Hospital, role: str, template: str, names: tuple[str, ...]) -> set[str]:
+    return {name for name in names if is_allowed(of, role, template.format(name))}
+
+
+def touch(name: str) -> str:
+    """An UPDATE that changes no row."""
+    column = "version_num" if name == "alembic_version" else metadata.tables[name].c[0].name
+    return f"UPDATE {name} SET {column} = {column} WHERE false"
+
+
+def updatable(of: Hospital, role: str) -> set[str]:
+    return {name for name in TABLES if is_allowed(of, role, touch(name))}
+
+
+def test_a_second_scan_by_the_worker_finds_nothing_to_do(site: Hospital, tmp_path: Path) -> None:
+    create_site_key(tmp_path / "site.key")
+
+    again = run(site, tmp_path, "worker", "run-once", "--settle", 0)
+
+    assert "this run: nothing" in again.out, again.out + again.err
+
+
+def test_the_worker_changes_no_result_score_event_or_act(site: Hospital) -> None:
+    assert updatable(site, "worker").isdisjoint(APPEND_ONLY)
+    assert not allowed(site, "worker", "INSERT INTO {} DEFAULT VALUES", ("audit",))
+
+
+def test_the_worker_deletes_signs_of_life_and_alarms_alone(site: Hospital) -> None:
+    deletable = allowed(site, "worker", "DELETE FROM {} WHERE false", TABLES)
+
+    assert deletable == {"heartbeat", "alert"}
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "owner"])
+def test_nobody_but_the_owner_drops_alters_empties_or_makes_tables(
+    site: Hospital, role: str
+) -> None:
+    for template in (
+        "DROP TABLE {} CASCADE",
+        "TRUNCATE {} CASCADE",
+        "ALTER TABLE {} ADD COLUMN x int",
+        "ALTER TABLE {} DISABLE TRIGGER USER",
+        "CREATE TRIGGER t BEFORE INSERT ON {} EXECUTE FUNCTION ecgbatch_append_only()",
+    ):
+        assert allowed(site, role, template, TABLES) == set()
+    assert allowed(site, role, "DROP VIEW {} CASCADE", VIEWS) == set()
+    for statement in (
+        "CREATE TABLE mine (x int)",
+        "CREATE SCHEMA mine",
+        "DROP SCHEMA public CASCADE",
+        "DROP SCHEMA identity CASCADE",
+        "DROP FUNCTION ecgbatch_append_only() CASCADE",
+        "SET ROLE ecgbatch_owner",
+        "CREATE ROLE mine",
+    ):
+        assert not is_allowed(site, role, statement), statement
+
+
+def test_the_owner_can_so_the_tests_of_the_others_can_fail(site: Hospital) -> None:
+    assert allowed(site, "owner", "DROP TABLE {} CASCADE", TABLES) == set(TABLES)
+    assert updatable(site, "owner") == set(TABLES)
+
+
+@pytest.mark.parametrize(
+    ("role", "views"),
+    [
+        ("reader", {"v_run_health"}),
+        ("clinical", {"v_run_health", "v_latest_risk"}),
+        ("operator", set(VIEWS)),
+        ("worker", set(VIEWS)),
+        ("identity", set()),
+    ],
+)
+def test_each_role_sees_its_views(site: Hospital, role: str, views: set[str]) -> None:
+    assert allowed(site, role, "SELECT * FROM {} LIMIT 1", VIEWS) == views
+
+
+@pytest.mark.parametrize("role", ["reader", "clinical", "identity"])
+def test_those_who_only_read_see_no_table_and_write_none(site: Hospital, role: str) -> None:
+    assert allowed(site, role, "SELECT * FROM {} LIMIT 1", TABLES) <= {"alembic_version"}
+    assert updatable(site, role) == set()
+    for template in ("INSERT INTO {} DEFAULT VALUES", "DELETE FROM {} WHERE false"):
+        assert allowed(site, role, template, TABLES) == set()
+
+
+def test_the_operator_changes_states_and_no_result(site: Hospital) -> None:
+    assert updatable(site, "operator") == {
+        *("item", "recording", "work", "run", "bundle", "activation", "supersession"),
+        *("control", "patient"),
+    }
+    assert allowed(site, "operator", "DELETE FROM {} WHERE false", TABLES) == set()
+    for name in ("result", "score", "finding", "source"):
+        assert not is_allowed(site, "operator", f"INSERT INTO {name} DEFAULT VALUES")
+
+
+def test_operator_commands_run_as_the_operator_and_not_as_the_reader(
+    site: Hospital, tmp_path: Path
+) -> None:
+    create_site_key(tmp_path / "site.key")
+    key = "a" * 64
+    commands = (
+        ("status", "--failures"),
+        ("show", "1"),
+        ("doctor",),
+        ("acknowledge", "--code", "size_mismatch", *WHY),
+        ("patient", "merge", "--key", key, "b" * 64, *WHY),
+        ("patient", "lookup", "--key", key, *WHY),
+        ("patient", "unmerge", "--key", key, *WHY),
+    )
+
+    for command in commands:
+        done = run(site, tmp_path, "operator", *command)
+        assert done.exit_code == 0, (command, done.out, done.err)
+    for command in (command for command in commands if command[0] != "doctor"):
+        assert run(site, tmp_path, "reader", *command).exit_code == 4, command
+
+
+def test_identifiers_are_read_by_the_identity_role_and_added_by_the_worker(site: Hospital) -> None:
+    read = "SELECT * FROM identity.patient_identifier"
+    add = "INSERT INTO identity.patient_identifier VALUES ('k', 'a', 'i') ON CONFLICT DO NOTHING"
+    change = "UPDATE identity.patient_identifier SET identifier = 'x'"
+
+    assert {role for role in ROLES if is_allowed(site, role, read)} == {"owner", "identity"}
+    assert {role for role in ROLES if is_allowed(site, role, add)} == {"owner", "worker"}
+    assert {role for role in ROLES if is_allowed(site, role, change)} == {"owner"}
+
+
+def test_an_account_without_a_role_sees_nothing(site: Hospital) -> None:
+    with site.connect() as connection:
+        connection.execute("DROP ROLE IF EXISTS account_nobody")
+        connection.execute("CREATE ROLE account_nobody LOGIN")
+
+    assert allowed(site, "nobody", "SELECT * FROM {} LIMIT 1", (*TABLES, *VIEWS)) == set()
+
+
+def test_what_the_worker_s_account_made_once_is_taken_from_it(postgres: Postgres) -> None:
+    made = hospital(postgres)
+    with made.connect() as connection:
+        connection.execute("ALTER TABLE result OWNER TO account_worker")
+    before = is_allowed(made, "worker", "DROP TABLE result CASCADE")
+
+    made.grant()
+
+    assert before
+    assert not is_allowed(made, "worker", "DROP TABLE result CASCADE")
+    postgres.drop(made.name)
+
+
+def test_a_right_that_somebody_added_is_gone_after_the_script(postgres: Postgres) -> None:
+    made = hospital(postgres)
+    with made.connect() as connection:
+        connection.execute("GRANT UPDATE ON result TO ecgbatch_worker")
+        connection.execute("GRANT SELECT ON identity.patient_identifier TO ecgbatch_operator")
+
+    made.grant()
+
+    assert "result" not in updatable(made, "worker")
+    read = "SELECT * FROM identity.patient_identifier"
+    assert not is_allowed(made, "operator", read)
+    postgres.drop(made.name)
+
+
+def test_the_script_names_every_table_and_view() -> None:
+    script = (folder("migrations") / "roles.sql").read_text(encoding="utf-8")
+    owned = script[script.index("$owner$") : script.index("$grants$")]
+
+    assert set(re.findall(r"'([a-z_]+)'", owned)) == {*TABLES, *VIEWS}
