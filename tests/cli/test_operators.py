@@ -1,0 +1,73 @@
+"""What operators do on the command line: check, retry, ignore, halt, re-score. A real database."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.command import Ended, ecgbatch
+from tests.support.ecgs import SAMPLES
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with seven sample ECGs, one file that is none, and their database."""
+    folder = tmp_path_factory.mktemp("operators")
+    shutil.copytree(SAMPLES, folder / "inbox")
+    (folder / "inbox" / "notes.xml").write_text("<notes>", encoding="utf-8")
+    run(folder / "results.db", folder / "inbox")
+    return folder
+
+
+@pytest.fixture
+def site(scored: Path, tmp_path: Path) -> Path:
+    """The same for one test alone; the database still names the first folder as its source."""
+    for name in ("results.db", "results.key"):
+        shutil.copy(scored / name, tmp_path / name)
+    return tmp_path / "results.db"
+
+
+def run(database: Path, inbox: Path) -> Ended:
+    return ecgbatch("run-once", "--source", inbox, "--db", f"sqlite:///{database}", "--settle", 0)
+
+
+def ask(database: Path, *arguments: object) -> Ended:
+    return ecgbatch(*arguments, "--db", f"sqlite:///{database}", "--json")
+
+
+def tamper(database: Path, *statements: str) -> None:
+    connection = sqlite3.connect(database)
+    try:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        for statement in statements:
+            assert connection.execute(statement).rowcount != 0
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def broken(answer: Any) -> set[str]:
+    return {check["id"] for check in answer["checks"] if check["broken"]}
+
+
+def test_ledger_of_a_run_keeps_every_promise(site: Path) -> None:
+    answer = ask(site, "ledger", "check")
+
+    assert answer.exit_code == 0
+    assert answer.json["ok"]
+    assert broken(answer.json) == set()
+    assert len(answer.json["checks"]) > 25
+
+
+def test_broken_ledger_is_told_by_number(site: Path) -> None:
+    tamper(site, "UPDATE work SET token = 0")
+
+    answer = ask(site, "ledger", "check")
+    table = ecgbatch("ledger", "check", "--db", f"sqlite:///{site}")
+
+    assert answer.exit_code == table.exit_code == 1
+    assert broken(answer.json) == {"I4a"}
+    assert "work 1, work 2" in table.out
+    assert "1 of" in table.out
