@@ -24,6 +24,7 @@ COMMANDS = {
         "Take note of failures, so that they no longer raise the exit code.",
     ),
     "ledger": ("ledger", "Check every promise of the ledger with a query."),
+    "audit": ("audit", "Check the hash chains of events and of operators' acts."),
     "migrate": ("migrate", "Create the database or bring it to this version's revision."),
     "bundle": ("bundle", "Show, verify, activate or import a model bundle."),
     "formats": ("formats", "The ECG formats that are read or refused by name, with evidence."),

@@ -17,6 +17,7 @@ from ecgbatch.store.chain_check import (
     Chains,
     audit_chain,
     event_chains,
+    take_time,
 )
 from ecgbatch.store.checks_guards import missing_guards
 from ecgbatch.store.checks_sql import CHEAP, CHECKS, Check
@@ -44,10 +45,7 @@ def examine(connection: Connection, *, late_s: float = LATE_S) -> Iterator[Findi
     Args:
         late_s: seconds that a lease may have ended before it counts as overdue.
     """
-    if connection.dialect.name == "postgresql":
-        # A worker's statements are short; these read whole tables.
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+    take_time(connection)
     overdue = now(connection) - timedelta(seconds=late_s)
     for check in CHECKS:
         values = {"overdue": overdue} if ":overdue" in check.sql else {}

@@ -71,3 +71,32 @@ def test_broken_ledger_is_told_by_number(site: Path) -> None:
     assert broken(answer.json) == {"I4a"}
     assert "work 1, work 2" in table.out
     assert "1 of" in table.out
+
+
+def test_audit_of_a_run_is_whole_and_says_its_head(site: Path) -> None:
+    answer = ask(site, "audit", "check")
+
+    assert answer.exit_code == 0
+    assert answer.json["ok"]
+    assert answer.json["events"]["rows"] >= 8
+    assert len(answer.json["audit"]["head"]) == 64
+
+
+def test_acts_cut_off_are_told_to_whoever_kept_the_head(site: Path) -> None:
+    ask(site, "acknowledge", "--code", "xml_variant_unsupported", "--reason", "known")
+    head = ask(site, "audit", "check").json["audit"]["head"]
+    tamper(site, "DROP TRIGGER audit_no_delete", "DELETE FROM audit")
+
+    assert ask(site, "audit", "check").exit_code == 0
+    answer = ask(site, "audit", "check", "--head", head)
+    assert answer.exit_code == 1
+    assert answer.json["audit"]["examples"][0]["damage"] == "cut off"
+
+
+def test_altered_event_is_told(site: Path) -> None:
+    tamper(site, "DROP TRIGGER event_no_update", "UPDATE event SET item_id = 1 WHERE item_id = 2")
+
+    answer = ecgbatch("audit", "check", "--db", f"sqlite:///{site}")
+    assert answer.exit_code == 1
+    assert "altered" in answer.out
+    assert "run 2, event" in answer.out

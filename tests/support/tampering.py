@@ -14,7 +14,7 @@ WHERE c.contype = 'c' AND c.connamespace = CAST(current_schema() AS regnamespace
 
 @contextmanager
 def unguarded(connection: Connection) -> Iterator[None]:
-    """Without triggers, references and CHECKs; afterwards the triggers stand again.
+    """Without triggers, references and CHECK constraints; afterwards the triggers stand again.
 
     The test's transaction is rolled back, and so are the constraints that were dropped.
     """
