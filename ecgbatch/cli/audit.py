@@ -32,11 +32,11 @@ def check(head: str | None, config_file: Path | None, db_url: str | None, as_jso
     """
     from ecgbatch.preparation import open_to_read
     from ecgbatch.store import chain_check
-    from ecgbatch.store.engine import transaction
+    from ecgbatch.store.engine import take_time, transaction
 
     engine = open_to_read(settings_from(config_file, db_url))
     with transaction(engine) as connection:
-        chain_check.take_time(connection)
+        take_time(connection)
         events = chain_check.event_chains(connection)
         acts = chain_check.audit_chain(connection, head.strip().lower() if head else None)
     is_whole = not events.broken and not acts.broken

@@ -84,13 +84,6 @@ class AuditChain(Chains):
     since: int | None = None
 
 
-def take_time(connection: Connection) -> None:
-    """Let this transaction read whole tables: a worker's statements end after seconds."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-
-
 def event_chains(connection: Connection) -> EventChains:
     """Follow every run's events, and compare the end with what the run wrote down of it."""
     found = EventChains()

@@ -17,12 +17,11 @@ from ecgbatch.store.chain_check import (
     Chains,
     audit_chain,
     event_chains,
-    take_time,
 )
 from ecgbatch.store.checks_guards import missing_guards
 from ecgbatch.store.checks_sql import CHEAP, CHECKS, Check
 from ecgbatch.store.columns import UtcTime
-from ecgbatch.store.engine import now
+from ecgbatch.store.engine import now, take_time
 from ecgbatch.terms import ReasonCode
 
 LATE_S = 300.0

@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from ecgbatch.store.columns import UtcTime, WallClock
 from ecgbatch.store.detail import show
-from ecgbatch.store.runs import ACTIVATION
+from ecgbatch.store.runs import ACTIVATION, OPERATOR
 from ecgbatch.terms import Disposition, ReasonCode, Stratum, Vessel
 
 __all__ = [
@@ -190,10 +190,10 @@ def latest_risks(connection: Connection, limit: int | None = None) -> list[Lates
 
 
 def last_runs(connection: Connection, limit: int) -> list[RunRow]:
-    """The newest runs, newest first, without the short ones that activations have for events."""
+    """The newest runs, newest first, without the short ones that acts by hand have for events."""
     newest = (
         select(_HEALTH)
-        .where(_HEALTH.c.kind != ACTIVATION)
+        .where(_HEALTH.c.kind.not_in((ACTIVATION, OPERATOR)))
         .order_by(_HEALTH.c.run_id.desc())
         .limit(limit)
     )
