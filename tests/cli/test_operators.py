@@ -100,3 +100,81 @@ def test_altered_event_is_told(site: Path) -> None:
     assert answer.exit_code == 1
     assert "altered" in answer.out
     assert "run 2, event" in answer.out
+
+
+def refused(site: Path) -> int:
+    """The number of the one file that cannot be read."""
+    listed = ask(site, "quarantine", "list").json["quarantined"]
+    assert len(listed) == 1
+    return int(listed[0]["item_id"])
+
+
+def test_quarantine_lists_numbers_and_no_places(site: Path) -> None:
+    answer = ask(site, "quarantine", "list")
+    table = ecgbatch("quarantine", "list", "--db", f"sqlite:///{site}")
+    other = ask(site, "quarantine", "list", "--code", "too_short")
+
+    assert set(answer.json["quarantined"][0]) == {
+        *("item_id", "disposition", "reason", "stage", "request"),
+        *("first_seen_at", "acknowledged_at"),
+    }
+    assert "notes" not in answer.out + table.out
+    assert "1 failed or unsupported" in table.out
+    assert other.json == {"quarantined": []}
+
+
+def test_retry_takes_numbers_or_a_reason(site: Path, scored: Path) -> None:
+    number = refused(site)
+    assert ask(site, "retry", number, "--reason", "mended").json == {"retried": 1}
+    assert ask(site, "status").json["counts"]["waiting"] == 1
+    assert run(site, scored / "inbox").exit_code == 1
+    listed = ask(site, "quarantine", "list").json["quarantined"][0]
+
+    again = ask(site, "retry", "--code", listed["reason"], "--reason", "mended")
+    assert again.json == {"retried": 1}
+    assert ask(site, "ledger", "check").exit_code == 0
+
+
+def test_ignored_item_needs_no_attention_until_it_is_taken_up(site: Path) -> None:
+    number = refused(site)
+    assert ask(site, "status").exit_code == 1
+
+    assert ask(site, "ignore", number, "--reason", "no ECG").json == {"ignored": 1}
+    assert ask(site, "status").exit_code == 0
+    assert ask(site, "ignore", "--undo", number, "--reason", "it is").json == {"taken_up": 1}
+    assert ask(site, "status").exit_code == 1
+    assert ask(site, "ledger", "check").exit_code == 0
+    assert ask(site, "audit", "check").json["audit"]["rows"] == 2
+
+
+def test_nothing_is_scored_while_halted(site: Path, tmp_path: Path) -> None:
+    shutil.copytree(SAMPLES, tmp_path / "inbox")
+    assert ask(site, "halt", "--reason", "maintenance").json == {"halted": True, "changed": True}
+    assert ask(site, "halt", "--reason", "again").json == {"halted": True, "changed": False}
+
+    run(site, tmp_path / "inbox")
+    assert ask(site, "status").json["counts"]["waiting"] == 7
+
+    assert ask(site, "resume", "--reason", "done").json == {"halted": False, "changed": True}
+    run(site, tmp_path / "inbox")
+    assert ask(site, "status").json["counts"]["waiting"] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("retry", "--reason", "x"),
+        ("retry", 1, "--code", "too_short", "--reason", "x"),
+        ("retry", 1),
+        ("retry", 1, "--reason", "  "),
+        ("retry", "--code", "bad_luck", "--reason", "x"),
+        ("ignore", "--undo", "--code", "too_short", "--reason", "x"),
+        ("halt",),
+        ("resume", "--reason", ""),
+    ],
+)
+def test_act_without_its_reason_or_choice_is_a_usage_error(
+    site: Path, arguments: tuple[object, ...]
+) -> None:
+    assert ask(site, *arguments).exit_code == 2
+    assert ask(site, "audit", "check").json["audit"]["rows"] == 0
