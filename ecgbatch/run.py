@@ -16,7 +16,7 @@ from ecgbatch.onepass import Pass, look_and_work
 from ecgbatch.preparation import open_database, pseudonymiser_of
 from ecgbatch.settings import Settings
 from ecgbatch.sources.folder import FolderSource
-from ecgbatch.store import ledger, overview, queries
+from ecgbatch.store import checks, ledger, overview, queries
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Engine, sqlite_path, transaction
 from ecgbatch.store.locks import source_lock
@@ -161,6 +161,7 @@ def _closed(one: Pass) -> RunSummary:
         look_and_work(one)
         with transaction(one.engine) as connection:
             counts = ledger.balance(connection)
+            checks.cheap(connection, one.run_id)
             reasons = overview.reasons(connection)
             attention = queries.attention(connection)
         exit_code = ExitCode.ATTENTION if attention else ExitCode.DONE

@@ -86,6 +86,13 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         raise fault(error) from None
 
 
+def take_time(connection: Connection) -> None:
+    """Let this transaction read whole tables: a worker's statements end after seconds."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+
 def now(connection: Connection) -> datetime:
     """The database's clock (UTC); of an SQLite file that is this machine's."""
     if connection.dialect.name == "sqlite":

@@ -11,6 +11,8 @@ from ecgbatch.store.tables import run, source
 
 ACTIVATION = "activate"
 """Kind of the short run that an activation of a bundle opens for its event."""
+OPERATOR = "operator"
+"""Kind of the short run that an operator's act opens for its events."""
 
 
 def ensure_source(
