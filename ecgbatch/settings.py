@@ -22,6 +22,7 @@ from ecgbatch.settings_tables import (
     Log,
     Quality,
     Scoring,
+    Service,
     Site,
     Source,
     Stability,
@@ -42,6 +43,7 @@ __all__ = [
     "Log",
     "Quality",
     "Scoring",
+    "Service",
     "Settings",
     "Site",
     "Source",
@@ -74,6 +76,7 @@ class Settings(Table):
     bundle: BundleChoice
     scoring: Scoring
     work: Work
+    service: Service
     quality: Quality
     eligibility: Eligibility
     log: Log

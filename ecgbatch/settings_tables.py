@@ -67,6 +67,14 @@ class Work(Table):
     max_losses: int = Field(ge=1, le=100)
 
 
+class Service(Table):
+    """`serve`: when to scan."""
+
+    schedule: str
+    interval_s: int = Field(ge=1, le=31 * 86_400)
+    time_zone: str
+
+
 class Switch(Table):
     """A check without a number."""
 

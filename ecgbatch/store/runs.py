@@ -11,6 +11,8 @@ from ecgbatch.store.tables import run, source
 
 ACTIVATION = "activate"
 """Kind of the short run that an activation of a bundle opens for its event."""
+SCAN = "scan"
+"""Kind of a scan of a source that scores nothing."""
 
 
 def ensure_source(
