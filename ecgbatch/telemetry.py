@@ -9,6 +9,7 @@ import structlog
 
 ALLOWED_FIELDS = frozenset(
     {
+        "alarm",
         "bundle",
         "counts",
         "disposition",
@@ -16,6 +17,7 @@ ALLOWED_FIELDS = frozenset(
         "exit_code",
         "item_id",
         "level",
+        "phase",
         "reason",
         "run_id",
         "seconds",
