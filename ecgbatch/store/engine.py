@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, func, make_url, select
+from sqlalchemy import URL, func, make_url, select
+from sqlalchemy import Connection as Connection  # noqa: PLC0414 - for those who only pass one on
 from sqlalchemy import Engine as Engine  # noqa: PLC0414 - for those who only hold one
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 

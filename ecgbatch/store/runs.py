@@ -13,6 +13,8 @@ ACTIVATION = "activate"
 """Kind of the short run that an activation of a bundle opens for its event."""
 OPERATOR = "operator"
 """Kind of the short run that an operator's act opens for its events."""
+SCAN = "scan"
+"""Kind of a scan of a source that scores nothing."""
 
 
 def ensure_source(
