@@ -7,26 +7,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 
 from ecgbatch import telemetry
 from ecgbatch.admission import load_scorer
-from ecgbatch.errors import EcgbatchError, InputFault, LeaseLost, SetupFault, TransientFault
+from ecgbatch.errors import EcgbatchError, InputFault, LeaseLost, TransientFault
 from ecgbatch.identity import Pseudonymiser
 from ecgbatch.isolation.decoder import Decoder
+from ecgbatch.looking import Looker, conclude, look
 from ecgbatch.pipeline import Instruments, assess
 from ecgbatch.provenance import code_version, library_versions, pipeline_id
 from ecgbatch.records import Finish, Outcome, Provenance, Quarantined, RetryLater, WorkUnit
 from ecgbatch.settings import Settings
-from ecgbatch.sources.folder import FolderSource
+from ecgbatch.sources.source import Source
 from ecgbatch.store import ledger, overview
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Engine, transaction
 from ecgbatch.store.locks import Held
 from ecgbatch.terms import Disposition, ReasonCode
-
-_NOTE_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Pass:
     bundle_folder: Path
     pseudonymiser: Pseudonymiser
     reporter: Reporter
-    source: FolderSource
+    source: Source
     source_id: int
     run_id: int
     worker: str
@@ -58,7 +56,8 @@ class Pass:
 def look_and_work(one: Pass) -> None:
     settle_s = one.settings.stability.settle_s
     _bury(one)
-    looked_at = _look(one)
+    looker = Looker(one.engine, one.source, one.source_id, one.run_id, one.held)
+    last = look(looker)
     unstable = _admit(one)
     _work(one)
     if unstable and settle_s:
@@ -66,11 +65,10 @@ def look_and_work(one: Pass) -> None:
             f"{unstable} new or changed: looking again in {settle_s:g} s (--settle)"
         )
         time.sleep(settle_s)
-        looked_at = _look(one)
+        last = look(looker)
         _admit(one)
         _work(one)
-    with transaction(one.engine) as connection:
-        ledger.mark_missing(connection, one.source_id, looked_at, one.run_id, one.held)
+    conclude(looker, last)
 
 
 def _bury(one: Pass) -> None:
@@ -92,26 +90,6 @@ def _is_running(pid: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
-
-
-def _look(one: Pass) -> datetime:
-    """Note everything that is there; returns when the look began.
-
-    Raises:
-        SetupFault: the source is missing, or suddenly empty.
-    """
-    with transaction(one.engine) as connection:
-        looked_at = ledger.now(connection)
-        present = ledger.present_items(connection, one.source_id)
-    n_seen = 0
-    sightings = one.source.scan()
-    while batch := list(islice(sightings, _NOTE_BATCH)):
-        n_seen += len(batch)
-        with transaction(one.engine) as connection:
-            ledger.note(connection, one.source_id, batch, one.run_id, one.held)
-    if present and not n_seen:
-        raise SetupFault(ReasonCode.SOURCE_UNAVAILABLE, "suddenly empty")
-    return looked_at
 
 
 def _admit(one: Pass) -> int:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote_from_bytes
 
 from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for
@@ -14,13 +13,14 @@ from ecgbatch.errors import SetupFault, TransientFault
 from ecgbatch.onepass import Pass, Reporter, look_and_work
 from ecgbatch.preparation import open_database, pseudonymiser_of
 from ecgbatch.settings import Settings
-from ecgbatch.sources.folder import FolderSource
+from ecgbatch.sources.registry import open_source
+from ecgbatch.sources.source import Source
 from ecgbatch.store import ledger, overview, queries
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Engine, sqlite_path, transaction
 from ecgbatch.store.locks import source_lock
 from ecgbatch.store.overview import ReasonCount
-from ecgbatch.terms import Disposition, ExitCode, ReasonCode
+from ecgbatch.terms import Disposition, ExitCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,34 +92,22 @@ def run_once(
         engine.dispose()
 
 
-def _source(settings: Settings) -> FolderSource:
-    if not settings.source.folder:
-        raise SetupFault(ReasonCode.SETTINGS_INVALID, "source.folder is empty")
+def _source(settings: Settings) -> Source:
     database = sqlite_path(settings.database_url())
     own = () if database is None else (database.resolve(), database.resolve().with_suffix(".key"))
-    return FolderSource(
-        Path(settings.source.folder).resolve(), settings.limits.recording_bytes, own
-    )
+    return open_source(settings, own)
 
 
-def _source_id(engine: Engine, settings: Settings, source: FolderSource) -> int:
+def _source_id(engine: Engine, settings: Settings, source: Source) -> int:
     with transaction(engine) as connection:
         return ledger.ensure_source(
             connection,
-            name=settings.source.name or _as_text(source.root),
-            kind="folder",
-            root=_as_text(source.root),
+            name=settings.source.name or source.place,
+            kind=source.kind,
+            root=source.place,
             authority=settings.site.authority,
             time_zone=settings.site.time_zone or None,
         )
-
-
-def _as_text(path: Path) -> str:
-    """The path; percent-encoded where its bytes are no UTF-8, which no database would take."""
-    try:
-        return os.fsencode(path).decode("utf-8")
-    except UnicodeDecodeError:
-        return quote_from_bytes(os.fsencode(path), safe="/")
 
 
 def _closed(one: Pass) -> RunSummary:
