@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ecgbatch import telemetry
 from ecgbatch.admission import load_scorer
+from ecgbatch.archiving import put_away
 from ecgbatch.errors import EcgbatchError, InputFault, LeaseLost, TransientFault
 from ecgbatch.identity import Pseudonymiser
 from ecgbatch.isolation.decoder import Decoder
@@ -52,11 +53,17 @@ class Pass:
     held: Held
     finished: dict[Disposition, int] = field(default_factory=dict)
 
+    @property
+    def settle_s(self) -> float:
+        """Seconds between the two looks that must agree; 0 where the source needs no second."""
+        return self.settings.stability.settle_s if self.source.settles else 0.0
+
 
 def look_and_work(one: Pass) -> None:
-    settle_s = one.settings.stability.settle_s
+    settle_s = one.settle_s
     _bury(one)
     looker = Looker(one.engine, one.source, one.source_id, one.run_id, one.held)
+    put_away(looker)
     last = look(looker)
     unstable = _admit(one)
     _work(one)
@@ -69,6 +76,8 @@ def look_and_work(one: Pass) -> None:
         _admit(one)
         _work(one)
     conclude(looker, last)
+    if left := put_away(looker):
+        one.reporter.notice(f"{left} could not be archived; the next run tries again")
 
 
 def _bury(one: Pass) -> None:
@@ -100,7 +109,7 @@ def _admit(one: Pass) -> int:
             connection,
             one.source_id,
             one.champion.digest,
-            stability.settle_s,
+            one.settle_s,
             stability.grace_s,
             held=one.held,
         )

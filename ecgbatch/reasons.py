@@ -238,6 +238,10 @@ REASONS: dict[ReasonCode, Reason] = {
         _E, "The file changed while it was read; it is read again later."
     ),
     _C.READ_FAILED: Reason(_E, "The file could not be read; check its permissions and the share."),
+    _C.ARCHIVE_FAILED: Reason(
+        _E,
+        "A scored file could not be put into the archive; check its permissions and space; the next run tries again.",
+    ),
     _C.RETRIES_SPENT: Reason(
         _X, "Every attempt ended without a result; see the run's log, then retry by hand."
     ),

@@ -58,6 +58,7 @@ _PATHS = (
     ("database", "tls_root"),
     ("site", "key_file"),
     ("source", "folder"),
+    ("source", "archive"),
     ("bundle", "folder"),
 )
 

@@ -85,6 +85,19 @@ def status_of(folder: int, name: bytes) -> os.stat_result | None:
     return None
 
 
+def markers_of(name: bytes, suffix: bytes) -> tuple[bytes, ...]:
+    """Markers of a whole record: its name, or that without its ending, with the suffix."""
+    return (name + suffix, stem_of(name) + suffix)
+
+
+def stem_of(name: bytes) -> bytes:
+    return name.rpartition(b".")[0] or name
+
+
+def is_marked(folder: int, name: bytes, suffix: bytes) -> bool:
+    return any(status_of(folder, marker) is not None for marker in markers_of(name, suffix))
+
+
 @contextmanager
 def opened_folder(root: Path, parts: Sequence[bytes]) -> Iterator[int]:
     """Descriptor of a folder below `root`, opened part by part so that no link is followed.

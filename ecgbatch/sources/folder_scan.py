@@ -21,12 +21,15 @@ from ecgbatch.sources.folder_read import (
     HEADER,
     SIDECAR,
     fingerprint,
+    is_marked,
     named_by,
     read_member,
     sidecar,
     status_of,
+    stem_of,
 )
 from ecgbatch.sources.names import Names, without
+from ecgbatch.sources.patterns import EVERYTHING, Patterns
 from ecgbatch.sources.source import Recall
 from ecgbatch.terms import ReasonCode
 
@@ -53,11 +56,15 @@ class Walk:
     Attributes:
         own: locators of what the program itself writes.
         recall: which members unchanged headers had.
+        patterns: what counts.
+        done_suffix: ends the name of the marker that says a record is whole; empty: no markers.
         unlisted: filled with the folders that could not be seen whole.
     """
 
     own: frozenset[str]
     recall: Recall
+    patterns: Patterns = EVERYTHING
+    done_suffix: bytes = b""
     unlisted: list[str] = field(default_factory=list)
 
     def sightings(self, root: int) -> Iterator[Sighting]:
@@ -78,7 +85,7 @@ class Walk:
             for name in without(iter(names), iter(taken)):
                 if name.endswith(_FOLDER):
                     yield from self._below(folder, inside, name.removesuffix(_FOLDER), depth + 1)
-                elif not _is_first(name):
+                elif not _is_first(name) and not self._is_marker(name):
                     yield from self._single(folder, inside, name)
 
     def _records(
@@ -117,7 +124,7 @@ class Walk:
         is_orphan: bool = False,
     ) -> Iterator[Sighting]:
         locator = inside + _quoted(name)
-        if self._is_own(locator):
+        if self._is_own(locator) or not self.patterns.admit(locator):
             return
         found = [status_of(folder, other) for other in others]
         members = [None if s is None or stat.S_ISDIR(s.st_mode) else s for s in found]
@@ -125,12 +132,18 @@ class Walk:
             locator=locator,
             fingerprint=";".join((own_print, *map(fingerprint, members))),
             members=(locator, *(inside + _quoted(other) for other in others)),
-            is_whole=not is_orphan and None not in members,
+            is_whole=not is_orphan and None not in members and self._is_done(folder, name),
         )
+
+    def _is_marker(self, name: bytes) -> bool:
+        return bool(self.done_suffix) and name.endswith(self.done_suffix)
+
+    def _is_done(self, folder: int, name: bytes) -> bool:
+        return not self.done_suffix or is_marked(folder, name, self.done_suffix)
 
     def _below(self, folder: int, inside: str, name: bytes, depth: int) -> Iterator[Sighting]:
         locator = inside + _quoted(name)
-        if self._is_own(locator):
+        if self._is_own(locator) or not self.patterns.enter(locator):
             return
         n_unlisted = len(self.unlisted)
         child = None
@@ -192,5 +205,4 @@ def _members(folder: int, name: bytes) -> tuple[bytes, ...]:
 
 def _signal_files_of(header: bytes) -> Iterator[bytes]:
     """Signal files that belong to a header of their name that does not yet say what it names."""
-    stem = header.rpartition(b".")[0] or header
-    return (stem + ending for ending in _SIGNAL_ENDINGS)
+    return (stem_of(header) + ending for ending in _SIGNAL_ENDINGS)

@@ -49,8 +49,23 @@ class Scan:
         return self.sightings
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A record that has its result.
+
+    Attributes:
+        members: percent-encoded names of the other members in its folder.
+    """
+
+    item_id: int
+    locator: str
+    fingerprint: str
+    members: tuple[str, ...]
+    file_digest: str
+
+
 class Source(Protocol):
-    """Where ECGs come from. It is read, never written."""
+    """Where ECGs come from. It is only read, unless the settings ask for an archive."""
 
     @property
     def kind(self) -> Literal["folder", "database"]:
@@ -77,4 +92,15 @@ class Source(Protocol):
         Raises:
             InputFault: it will never be read.
             TransientFault: it is gone, cannot be read now, or changed since it was seen.
+        """
+
+    @property
+    def archives(self) -> Literal["", "copy", "move"]:
+        """What `put_away` does; nothing without an archive."""
+
+    def put_away(self, record: Finished) -> bool:
+        """Archive a record; False where other bytes lie at its place by now, or none.
+
+        Raises:
+            TransientFault: ARCHIVE_FAILED.
         """
