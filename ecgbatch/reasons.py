@@ -238,6 +238,10 @@ REASONS: dict[ReasonCode, Reason] = {
         _E, "The file changed while it was read; it is read again later."
     ),
     _C.READ_FAILED: Reason(_E, "The file could not be read; check its permissions and the share."),
+    _C.ARCHIVE_FAILED: Reason(
+        _E,
+        "A scored file could not be put into the archive; check its permissions and space; the next run tries again.",
+    ),
     _C.CRASH_LOOP: Reason(
         _X,
         "Workers were lost on this ECG, claimed alone, one after another; keep it, report it, then retry by hand.",

@@ -63,6 +63,7 @@ _PATHS = (
     ("database", "tls_root"),
     ("site", "key_file"),
     ("source", "folder"),
+    ("source", "archive"),
     ("bundle", "folder"),
     ("alerts", "webhook_file"),
     ("alerts", "webhook_token_file"),

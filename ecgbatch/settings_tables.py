@@ -28,9 +28,17 @@ class Site(Table):
     time_zone: str
 
 
+Pattern = Annotated[str, Field(pattern=r"^[^/](.*[^/])?$")]
+
+
 class Source(Table):
     folder: str = Field(repr=False)
     name: str
+    include: tuple[Pattern, ...] = Field(strict=False)
+    exclude: tuple[Pattern, ...] = Field(strict=False)
+    done_suffix: str = Field(pattern=r"^(\.[\w.-]{1,30})?$")
+    archive: str = Field(repr=False)
+    archive_mode: Literal["copy", "move"]
 
 
 class Stability(Table):

@@ -1,0 +1,106 @@
+"""Looking through 1,000,000 names: the scan alone, and a whole look into SQLite, first and next.
+
+Each step runs in a process of its own, whose peak memory (VmHWM) is read at its end. Prints one
+JSON object. Run with `python -m benchmarks.scan [FOLDER]`; FOLDER takes the files (default: a
+temporary folder), which are removed afterwards.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ecgbatch.looking import Looker, conclude, look
+from ecgbatch.sources.folder import FolderSource
+from ecgbatch.store import ledger
+from ecgbatch.store.engine import open_engine, transaction
+from ecgbatch.store.migrate import migrate
+
+FOLDERS, IN_EACH = 1000, 1000
+RECORDS = 100_000
+_LIMIT = 1 << 25
+
+
+def main() -> None:
+    stated = sys.argv[1] if len(sys.argv) > 1 else None
+    home = Path(tempfile.mkdtemp(prefix="scan-", dir=stated))
+    try:
+        trees = {
+            f"{FOLDERS} folders of {IN_EACH} files": (_tree, home / "tree"),
+            f"one folder of {RECORDS} headers and {RECORDS} signal files": (_flat, home / "flat"),
+        }
+        answer = {}
+        for name, (make, folder) in trees.items():
+            make(folder)
+            database = folder.with_suffix(".db")
+            answer[name] = {
+                "scan": _measured("scan", folder),
+                "first look": _measured("look", folder, database),
+                "next look": _measured("look", folder, database),
+            }
+        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+    finally:
+        shutil.rmtree(home)
+
+
+def _tree(root: Path) -> None:
+    for number in range(FOLDERS):
+        folder = root / f"ward-{number:04d}"
+        folder.mkdir(parents=True)
+        for file in range(IN_EACH):
+            (folder / f"{number:04d}-{file:04d}.xml").touch()
+
+
+def _flat(root: Path) -> None:
+    root.mkdir()
+    for number in range(RECORDS):
+        name = f"r{number:06d}"
+        (root / f"{name}.dat").touch()
+        (root / f"{name}.hea").write_text(f"{name} 1 500 2\n{name}.dat 16 200/mV 16 0 1 3 0 I\n")
+
+
+def _measured(step: str, *paths: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.scan", step, *map(str, paths)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    answer: dict[str, float] = json.loads(done.stdout)
+    return answer
+
+
+def _step(step: str, *stated: str) -> None:
+    paths = [Path(one) for one in stated]
+    if step == "look":
+        migrate(f"sqlite:///{paths[1]}")
+    started = time.perf_counter()
+    n_seen = _scan(paths[0]) if step == "scan" else _look(*paths)
+    seconds = time.perf_counter() - started
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    answer = {"items": n_seen, "seconds": round(seconds, 1), "peak_mib": round(peak / 1024)}
+    sys.stdout.write(json.dumps(answer))
+
+
+def _scan(folder: Path) -> int:
+    return sum(1 for _ in FolderSource(folder, _LIMIT).scan())
+
+
+def _look(folder: Path, database: Path) -> int:
+    engine = open_engine(f"sqlite:///{database}")
+    with transaction(engine) as connection:
+        source_id = ledger.ensure_source(
+            connection, "s", kind="folder", root="/", authority="", time_zone=None
+        )
+        run_id = ledger.start_run(connection, "run-once", source_id, "benchmark")
+    looker = Looker(engine, FolderSource(folder, _LIMIT), source_id, run_id)
+    conclude(looker, look(looker))
+    with transaction(engine) as connection:
+        return ledger.present_items(connection, source_id)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        _step(*sys.argv[1:])
+    else:
+        main()

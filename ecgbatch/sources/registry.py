@@ -1,0 +1,24 @@
+"""The kinds of sources; a new one is one module and one line here."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ecgbatch.settings import Settings
+from ecgbatch.sources import folder
+from ecgbatch.sources.source import Source
+
+_KINDS: Mapping[str, Callable[[Settings, tuple[Path, ...]], Source]] = {
+    "folder": folder.open_source,
+}
+
+
+def open_source(settings: Settings, own_files: tuple[Path, ...] = ()) -> Source:
+    """The source that the settings name.
+
+    Args:
+        own_files: files and folders that the program itself writes; never items.
+
+    Raises:
+        SetupFault: the settings do not say what the source needs.
+    """
+    return _KINDS["folder"](settings, own_files)
