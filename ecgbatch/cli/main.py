@@ -28,6 +28,7 @@ COMMANDS = {
     "quarantine": ("quarantine", "List what failed or is unsupported, by number and reason."),
     "retry": ("retry", "Try failed or unsupported ECGs again."),
     "ignore": ("ignore", "Take ECGs out of the work, or up again."),
+    "rescore": ("rescore", "Ask for ECGs to be scored again; results are added."),
     "halt": ("halt", "Let nothing more be scored in a database."),
     "resume": ("resume", "Let scoring go on after a halt."),
     "ledger": ("ledger", "Check every promise of the ledger with a query."),

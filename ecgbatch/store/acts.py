@@ -54,21 +54,33 @@ class Act:
 
 
 @contextmanager
-def act(connection: Connection, choice: Choice, name: str) -> Iterator[Act]:
-    """Open a short run for the events of an act, and write it into `audit` at the end."""
+def act(connection: Connection, *, actor: str, why: str, name: str, selector: str) -> Iterator[Act]:
+    """Open a short run for the events of an act, and write it into `audit` at the end.
+
+    Args:
+        selector: what it is applied to, for the audit table; no name, no place.
+    """
     take_time(connection)
-    run_id = start_run(connection, OPERATOR, None, choice.actor)
+    run_id = start_run(connection, OPERATOR, None, actor)
     doing = Act(connection, run_id, now(connection))
     yield doing
     end_run(connection, run_id, ExitCode.DONE, {})
     audit_log.write(
         connection,
-        actor=choice.actor,
+        actor=actor,
         act=name,
-        selector=choice.selector,
-        reason=choice.why,
+        selector=selector,
+        reason=why,
         count=doing.count,
     )
+
+
+@contextmanager
+def act_on(connection: Connection, choice: Choice, name: str) -> Iterator[Act]:
+    """An act on what was chosen."""
+    selector = choice.selector
+    with act(connection, actor=choice.actor, why=choice.why, name=name, selector=selector) as doing:
+        yield doing
 
 
 def chosen(

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from ecgbatch.reasons import REASONS
 from ecgbatch.store import bundles, linking
-from ecgbatch.store.acts import Choice, act, batches, chosen
+from ecgbatch.store.acts import Choice, act_on, batches, chosen
 from ecgbatch.store.events import Event
 from ecgbatch.store.linking import Spot
 from ecgbatch.store.retrying import made_ready
@@ -59,7 +59,7 @@ def ignore(connection: Connection, choice: Choice) -> int:
         else columns.disposition.in_(_BY_CODE)
     )
     wanted = select(columns.item_id).where(may_be, chosen(choice, columns.item_id, columns.reason))
-    with act(connection, choice, "ignore") as doing:
+    with act_on(connection, choice, "ignore") as doing:
         item_ids = list(connection.execute(wanted.order_by(columns.item_id)).scalars())
         for batch in batches(item_ids):
             _hold_work(connection, batch)
@@ -82,7 +82,7 @@ def undo_ignore(connection: Connection, choice: Choice) -> int:
     Returns:
         How many items are no longer ignored.
     """
-    with act(connection, choice, "ignore --undo") as doing:
+    with act_on(connection, choice, "ignore --undo") as doing:
         for batch in batches(sorted(set(choice.items))):
             rows = [row for row in _items(connection, batch) if row.state == ItemState.IGNORED]
             for row in rows:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, column, exists, select, table, update
 from ecgbatch.errors import SetupFault
 from ecgbatch.reasons import REASONS
 from ecgbatch.store import bundles
-from ecgbatch.store.acts import Choice, act, batches, chosen
+from ecgbatch.store.acts import Choice, act_on, batches, chosen
 from ecgbatch.store.events import Event
 from ecgbatch.store.tables import NEW_REQUEST, item, work
 from ecgbatch.terms import Disposition, ItemState, ReasonCode, WorkState
@@ -38,7 +38,7 @@ def retry(connection: Connection, choice: Choice) -> int:
     failed = select(columns.work_id).where(
         columns.disposition.in_(_FAILED), chosen(choice, columns.item_id, columns.reason)
     )
-    with act(connection, choice, "retry") as doing:
+    with act_on(connection, choice, "retry") as doing:
         work_ids = list(connection.execute(failed.order_by(columns.work_id)).scalars())
         for batch in batches(work_ids):
             events = made_ready(connection, batch, WorkState.QUARANTINED, champion.digest)

@@ -178,3 +178,36 @@ def test_act_without_its_reason_or_choice_is_a_usage_error(
 ) -> None:
     assert ask(site, *arguments).exit_code == 2
     assert ask(site, "audit", "check").json["audit"]["rows"] == 0
+
+
+@pytest.mark.parametrize(
+    ("scope", "units"),
+    [
+        (("all",), 7),
+        (("since", "1900-01-01"), 7),
+        (("since", "2999-12-31"), 0),
+        (("reason", "lead_flat"), 0),
+    ],
+)
+def test_rescore_makes_work_and_changes_nothing_that_is_there(
+    site: Path, scope: tuple[str, ...], units: int
+) -> None:
+    answer = ask(site, "rescore", "--scope", *scope, "--reason", "new reader")
+
+    assert answer.json == {"rescore_id": 1, "units": units, "gone": 0}
+    assert ask(site, "status").json["counts"]["scored"] == 7
+    assert ask(site, "ledger", "check").exit_code == 0
+
+
+def test_rescore_of_a_source_goes_by_its_name(site: Path, scored: Path) -> None:
+    named = ("rescore", "--scope", "source", scored / "inbox", "--reason", "x")
+
+    assert ask(site, *named).json["units"] == 7
+
+
+@pytest.mark.parametrize(
+    "scope", [("all", "x"), ("since",), ("since", "monday"), ("source", "x"), ("reason", "x")]
+)
+def test_scope_that_means_nothing_is_a_usage_error(site: Path, scope: tuple[str, ...]) -> None:
+    assert ask(site, "rescore", "--scope", *scope, "--reason", "x").exit_code == 2
+    assert ask(site, "audit", "check").json["audit"]["rows"] == 0
