@@ -16,7 +16,7 @@ from ecgbatch.onepass import Pass, look_and_work
 from ecgbatch.preparation import open_database, pseudonymiser_of
 from ecgbatch.settings import Settings
 from ecgbatch.sources.folder import FolderSource
-from ecgbatch.store import ledger, overview, queries
+from ecgbatch.store import identifiers, ledger, overview, queries
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Engine, sqlite_path, transaction
 from ecgbatch.store.locks import source_lock
@@ -125,7 +125,10 @@ def source_of(settings: Settings) -> FolderSource:
     if not settings.source.folder:
         raise SetupFault(ReasonCode.SETTINGS_INVALID, "source.folder is empty")
     database = sqlite_path(settings.database_url())
-    own = () if database is None else (database.resolve(), database.resolve().with_suffix(".key"))
+    own: tuple[Path, ...] = ()
+    if database is not None:
+        database = database.resolve()
+        own = (database, database.with_suffix(".key"), identifiers.file_beside(database))
     return FolderSource(
         Path(settings.source.folder).resolve(), settings.limits.recording_bytes, own
     )
