@@ -58,6 +58,8 @@ def _database(settings: Settings, opened: list[Engine]) -> Line:
 
 
 def _key(settings: Settings, engine: Engine) -> Line:
+    if not settings.site.pseudonymise:
+        return Line("site key", True, "not used: patient_key holds identifiers as they stand")
     if site_key(settings, engine) is None:
         return Line("site key", True, "none yet; the first run makes it beside the database")
     return Line("site key", True, "readable by its owner alone")

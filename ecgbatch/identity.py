@@ -11,10 +11,13 @@ from pathlib import Path
 from secrets import token_bytes
 
 from ecgbatch.errors import SetupFault
-from ecgbatch.records import Facts, Identity, Letterhead, Recording
+from ecgbatch.records import Facts, Identity, Letterhead, Named, Recording
 from ecgbatch.terms import ReasonCode
 
 _KEY_BYTES = 32
+READABLE = ":"
+"""Stands in every key that is no pseudonym, and in none that is one."""
+
 _NOBODY = re.compile(r"[\s0\W_]*")
 
 
@@ -23,21 +26,34 @@ class Pseudonymiser:
     """Makes the keys of one source.
 
     Attributes:
-        site_key: the secret; whoever has it can recompute a pseudonym.
+        site_key: the secret; whoever has it can recompute a pseudonym. None where the site wants
+            no pseudonyms: then the key is the identifier itself.
         authority: who issues the identifiers, part of the hash.
         placeholders: identifiers that name nobody, in lower case.
     """
 
-    site_key: bytes = field(repr=False)
+    site_key: bytes | None = field(repr=False)
     authority: str
     placeholders: Collection[str]
 
     def patient_key(self, identifier: str | None) -> str | None:
-        """HMAC-SHA256(site key, authority NUL identifier), or None for a placeholder."""
+        """HMAC-SHA256(site key, authority NUL identifier), or None for a placeholder.
+
+        Without a site key `authority:identifier` as it stands.
+        """
         if identifier is None or self.is_placeholder(identifier):
             return None
+        if self.site_key is None:
+            return f"{self.authority}{READABLE}{identifier.strip()}"
         message = f"{self.authority}\0{identifier.strip()}".encode()
         return hmac.new(self.site_key, message, sha256).hexdigest()
+
+    def named(self, identifier: str | None) -> Named | None:
+        """The identifier with its key, for the store of identifiers; None for a placeholder."""
+        key = self.patient_key(identifier)
+        if key is None or identifier is None:
+            return None
+        return Named(key, self.authority, identifier.strip())
 
     def is_placeholder(self, text: str) -> bool:
         """Blank, zeros and punctuation alone, or one of the listed words."""

@@ -1,7 +1,7 @@
 """Bytes to outcome: decode, gate, prepare, score, stratify. No clock, no disk, no database."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ecgbatch.bundle.manifest import Manifest
 from ecgbatch.errors import Incomplete, InputFault, Refusal
@@ -12,6 +12,7 @@ from ecgbatch.quality.eligibility import is_outside
 from ecgbatch.records import (
     Facts,
     Finding,
+    Identity,
     ModelInput,
     NotYet,
     Outcome,
@@ -35,6 +36,7 @@ class Instruments:
     Attributes:
         decode: bytes to a Recording; raises Incomplete, InputFault or Refusal.
         score: (12, 5000) input to one risk per task, in bundle order.
+        keeps_identifiers: the outcome also says who stands behind the patient key.
     """
 
     decode: Callable[[RecordingBytes], Recording]
@@ -45,6 +47,7 @@ class Instruments:
     eligibility: Eligibility
     pseudonymiser: Pseudonymiser = field(repr=False)
     time_zone: str
+    keeps_identifiers: bool = False
 
 
 def assess(source: RecordingBytes, instruments: Instruments) -> Outcome:
@@ -63,10 +66,19 @@ def assess(source: RecordingBytes, instruments: Instruments) -> Outcome:
             instruments.pseudonymiser,
             instruments.time_zone,
         )
-        return Rejected(facts, (), fault.reason, outside_intended_use=None)
+        rejected = Rejected(facts, (), fault.reason, outside_intended_use=None)
+        return _named(rejected, fault.letterhead.identity, instruments)
     except Refusal as fault:
         return Rejected(unread, (), fault.reason, outside_intended_use=None)
-    return _weigh(recording, unread.file_digest, instruments)
+    outcome = _weigh(recording, unread.file_digest, instruments)
+    return _named(outcome, recording.identity, instruments)
+
+
+def _named(outcome: Outcome, identity: Identity, instruments: Instruments) -> Outcome:
+    """The one place where an identifier goes on, and only if the site keeps it."""
+    if not instruments.keeps_identifiers or not isinstance(outcome, Scored | Rejected):
+        return outcome
+    return replace(outcome, named=instruments.pseudonymiser.named(identity.patient_identifier))
 
 
 def _weigh(recording: Recording, file_digest: str, instruments: Instruments) -> Outcome:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from ecgbatch.errors import SetupFault
-from ecgbatch.identity import Pseudonymiser, create_site_key, load_site_key
+from ecgbatch.identity import READABLE, Pseudonymiser, create_site_key, load_site_key
 from ecgbatch.settings import Settings
 from ecgbatch.store import overview
 from ecgbatch.store.engine import Engine, open_engine, read_only, sqlite_path, transaction
@@ -60,8 +60,15 @@ def pseudonymiser_of(
         may_create: False where a database without a key is not about to get recordings.
 
     Raises:
-        SetupFault: as `site_key`; SITE_KEY_MISSING where none may be made.
+        SetupFault: as `site_key`; SITE_KEY_MISSING where none may be made; SETTINGS_INVALID, the
+            database holds the other kind of patient keys.
     """
+    _check_kind(settings, engine)
+    site = settings.site
+    placeholders = frozenset(word.strip().lower() for word in site.placeholders)
+    if not site.pseudonymise:
+        warning = "warning: site.pseudonymise is false: patient_key holds identifiers"
+        return Pseudonymiser(None, site.authority, placeholders), [warning]
     key, notices = site_key(settings, engine), []
     if key is None:
         path = _key_beside(settings)
@@ -69,8 +76,16 @@ def pseudonymiser_of(
             raise SetupFault(ReasonCode.SITE_KEY_MISSING, "the first run makes it")
         key = create_site_key(path)
         notices.append(f"created the site key {path.name}: keep it with the database, and secret")
-    placeholders = frozenset(word.strip().lower() for word in settings.site.placeholders)
-    return Pseudonymiser(key, settings.site.authority, placeholders), notices
+    return Pseudonymiser(key, site.authority, placeholders), notices
+
+
+def _check_kind(settings: Settings, engine: Engine) -> None:
+    """One database holds pseudonyms or identifiers, never both: they would not meet."""
+    with transaction(engine) as connection:
+        known = overview.a_patient_key(connection)
+    if known is not None and (READABLE in known) is settings.site.pseudonymise:
+        held = "identifiers" if settings.site.pseudonymise else "pseudonyms"
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, f"site.pseudonymise: it holds {held}")
 
 
 def site_key(settings: Settings, engine: Engine) -> bytes | None:

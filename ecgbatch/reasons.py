@@ -258,7 +258,7 @@ REASONS: dict[ReasonCode, Reason] = {
         _E, "Name the site key file in the settings (site.key_file); 32 random bytes, mode 0600."
     ),
     _C.SITE_KEY_PERMISSIONS: Reason(
-        _E, "Make the site key readable by its owner alone: chmod 600."
+        _E, "Make the file of the key, or of identifiers, readable by its owner alone: chmod 600."
     ),
     _C.BUNDLE_INVALID: Reason(
         _E, "Copy the bundle again from where it was exported, whole and unedited."

@@ -229,7 +229,7 @@ class Facts:
     file_digest: str
     signal_digest: str | None = None
     acquisition_key: str | None = None
-    patient_key: str | None = None
+    patient_key: str | None = field(default=None, repr=False)
     acquired_at: datetime | None = None
     acquired_zone: str | None = None
     age_years: float | None = None
@@ -247,6 +247,18 @@ class Facts:
     n_samples: int | None = None
     reader: str | None = None
     reader_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Who stands behind a patient key, where the site keeps that.
+
+    It goes from the reader to the store of identifiers and nowhere else: no field is ever shown.
+    """
+
+    patient_key: str = field(repr=False)
+    authority: str = field(repr=False)
+    identifier: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +283,7 @@ class Scored:
     assessment: Assessment
     outside_intended_use: bool | None
     padded_samples: int
+    named: Named | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +292,7 @@ class Rejected:
     findings: tuple[Finding, ...]
     reason: ReasonCode
     outside_intended_use: bool | None
+    named: Named | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

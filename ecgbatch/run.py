@@ -15,7 +15,7 @@ from ecgbatch.preparation import open_database, pseudonymiser_of
 from ecgbatch.settings import Settings
 from ecgbatch.sources.registry import open_source
 from ecgbatch.sources.source import Source
-from ecgbatch.store import checks, ledger, overview, queries
+from ecgbatch.store import checks, identifiers, ledger, overview, queries
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Engine, sqlite_path, transaction
 from ecgbatch.store.locks import source_lock
@@ -124,7 +124,10 @@ def _begun(
 def source_of(settings: Settings) -> Source:
     """The settings' source; what this program itself writes is no part of it."""
     database = sqlite_path(settings.database_url())
-    own = () if database is None else (database.resolve(), database.resolve().with_suffix(".key"))
+    own: tuple[Path, ...] = ()
+    if database is not None:
+        database = database.resolve()
+        own = (database, database.with_suffix(".key"), identifiers.file_beside(database))
     return open_source(settings, own)
 
 

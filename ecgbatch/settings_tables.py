@@ -22,10 +22,18 @@ class Database(Table):
 
 
 class Site(Table):
+    pseudonymise: bool
+    keep_identifiers: bool
     key_file: str
     authority: str
     placeholders: tuple[str, ...] = Field(strict=False)
     time_zone: str
+
+    @model_validator(mode="after")
+    def _keeps_what_is_hidden(self) -> Self:
+        if self.keep_identifiers and not self.pseudonymise:
+            raise ValueError("keep_identifiers is for pseudonyms; pseudonymise is false")
+        return self
 
 
 Pattern = Annotated[str, Field(pattern=r"^[^/](.*[^/])?$")]

@@ -27,7 +27,7 @@ from ecgbatch.records import (
     WorkUnit,
 )
 from ecgbatch.settings import Settings
-from ecgbatch.store import ledger
+from ecgbatch.store import identifiers, ledger
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.claims import Lane
 from ecgbatch.store.engine import Engine, transaction
@@ -116,6 +116,7 @@ def bench_for(
             eligibility=settings.eligibility,
             pseudonymiser=people,
             time_zone=settings.site.time_zone,
+            keeps_identifiers=settings.site.keep_identifiers,
         )
         provenance = Provenance(
             pipeline_id=pipeline_id(manifest.preprocessing.digest, settings.gate_digest, precision),
@@ -273,7 +274,7 @@ def _written(desk: Desk, unit: WorkUnit, outcome: Outcome, provenance: Provenanc
     stability = desk.settings.stability
     try:
         with transaction(desk.engine) as connection:
-            return ledger.finish(
+            ended = ledger.finish(
                 connection,
                 unit,
                 outcome,
@@ -281,6 +282,8 @@ def _written(desk: Desk, unit: WorkUnit, outcome: Outcome, provenance: Provenanc
                 stability.grace_s,
                 unreadable_s=stability.unreadable_s,
             )
+            identifiers.keep(connection, outcome)
+            return ended
     except EcgbatchError as fault:
         if fault.reason is not ReasonCode.NONDETERMINISTIC:
             raise

@@ -1,6 +1,6 @@
 """`ecgbatch patient`: merge, unmerge, lookup."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +10,7 @@ import click
 from ecgbatch.cli import identifiers
 from ecgbatch.cli.options import print_json, print_table, settings_from, settings_options
 from ecgbatch.identity import Pseudonymiser
+from ecgbatch.records import Named
 from ecgbatch.settings import Settings
 
 if TYPE_CHECKING:
@@ -113,18 +114,25 @@ def unmerge(
 
 @command.command("lookup")
 @_options("Lines with one identifier; `-` is standard input.", "A patient key.", 1)
+@click.option("--identifier", "with_identifier", is_flag=True, help="Also say who it is.")
 @settings_options
 def lookup(
     file: Path | None,
     keys: str | None,
     authority: str | None,
     why: str,
+    with_identifier: bool,
     config_file: Path | None,
     db_url: str | None,
     as_json: bool,
 ) -> None:
-    """List the ECGs of a patient, those of merged identifiers included."""
+    """List the ECGs of a patient, those of merged identifiers included.
+
+    With --identifier also the identifiers behind the pseudonyms, where site.keep_identifiers kept
+    them; on PostgreSQL the account needs the role ecgbatch_identity for that.
+    """
     from ecgbatch.provenance import actor
+    from ecgbatch.store import identifiers as kept
     from ecgbatch.store import patients
     from ecgbatch.store.engine import transaction
 
@@ -132,13 +140,18 @@ def lookup(
     rows = _keys(settings, engine, authority, file, keys, ("identifier",))
     with transaction(engine) as connection:
         found = [
-            patients.look_up(connection, key, actor=actor(), why=why.strip()) for (key,) in rows
+            patients.look_up(
+                connection, key, actor=actor(), why=why.strip(), with_identifier=with_identifier
+            )
+            for (key,) in rows
         ]
+        known = [kept.read(connection, one.keys) if with_identifier else () for one in found]
     if as_json:
-        print_json({"patients": found})
+        shown = {"identifiers": known} if with_identifier else {}
+        print_json({"patients": found} | shown)
         return
-    for one in found:
-        _print_patient(one)
+    for one, names in zip(found, known, strict=True):
+        _print_patient(one, names)
 
 
 def _opened(config_file: Path | None, db_url: str | None, why: str) -> "tuple[Settings, Engine]":
@@ -185,10 +198,14 @@ def _print_acts(word: str, moved: list[int], as_json: bool) -> None:
         click.echo(f"{word}: {number} recording(s) are shown under another patient now")
 
 
-def _print_patient(one: "Patient") -> None:
+def _print_patient(one: "Patient", names: Sequence[Named]) -> None:
     click.echo(f"patient key  {one.current_key}")
     for key in one.keys[1:]:
         click.echo(f"merged       {key}")
+    for name in names:
+        click.echo(
+            f"identifier   {name.identifier} ({name.authority}), key {name.patient_key[:12]}"
+        )
     if not one.recordings:
         click.echo("no recording\n")
         return

@@ -16,12 +16,17 @@ _POSTGRES_DISK_FULL = "53100"
 _POSTGRES_BAD_VALUE = ("22", "23")
 
 
+def sqlite_fault(error: sqlite3.Error) -> EcgbatchError:
+    """The same for a file that is opened without the library between."""
+    return _sqlite_fault(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+
+
 def fault(error: SQLAlchemyError) -> EcgbatchError:
     """Our error for the library's; none of its text, which carries values."""
     if isinstance(error, IntegrityError) or not isinstance(error, DBAPIError):
         return EcgbatchError(ReasonCode.INTERNAL_FAULT, "database")
     if isinstance(error.orig, sqlite3.Error):
-        return _sqlite_fault(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)
+        return sqlite_fault(error.orig)
     lost = error.connection_invalidated or isinstance(error, OperationalError)
     return _postgres_fault(getattr(error.orig, "sqlstate", None) or "", lost)
 

@@ -56,6 +56,12 @@ def has_recordings(connection: Connection) -> bool:
     return bool(connection.execute(select(exists().select_from(recording))).scalar_one())
 
 
+def a_patient_key(connection: Connection) -> str | None:
+    """Any patient key of the database; all are of one kind."""
+    known = select(recording.c.patient_key).where(recording.c.patient_key.is_not(None)).limit(1)
+    return connection.execute(known).scalar()
+
+
 def due(
     connection: Connection,
     source_id: int | None,

@@ -117,8 +117,14 @@ def unmerge(connection: Connection, source: str, *, actor: str, why: str) -> int
     return number
 
 
-def look_up(connection: Connection, key: str, *, actor: str, why: str) -> Patient:
-    """All recordings of a patient, merges followed; the look itself is audited."""
+def look_up(
+    connection: Connection, key: str, *, actor: str, why: str, with_identifier: bool = False
+) -> Patient:
+    """All recordings of a patient, merges followed; the look itself is audited.
+
+    Args:
+        with_identifier: the identifiers are looked at too, and the audit says so.
+    """
     current = current_key(connection, key)
     keys = _keys(connection, current)
     found = _recordings(connection, keys)
@@ -126,7 +132,7 @@ def look_up(connection: Connection, key: str, *, actor: str, why: str) -> Patien
         connection,
         actor=actor,
         act="patient lookup",
-        selector=f"patient={key}",
+        selector=f"patient={key}{' with identifier' if with_identifier else ''}",
         reason=why,
         count=len(found),
     )
