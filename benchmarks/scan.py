@@ -19,7 +19,8 @@ from ecgbatch.store import ledger
 from ecgbatch.store.engine import open_engine, transaction
 from ecgbatch.store.migrate import migrate
 
-FOLDERS, IN_EACH = 1000, 1000
+TREES = ((1000, 1000), (1, 1_000_000))
+"""Folders, and empty files in each."""
 RECORDS = 100_000
 _LIMIT = 1 << 25
 
@@ -28,33 +29,38 @@ def main() -> None:
     stated = sys.argv[1] if len(sys.argv) > 1 else None
     home = Path(tempfile.mkdtemp(prefix="scan-", dir=stated))
     try:
-        trees = {
-            f"{FOLDERS} folders of {IN_EACH} files": (_tree, home / "tree"),
-            f"one folder of {RECORDS} headers and {RECORDS} signal files": (_flat, home / "flat"),
-        }
         answer = {}
-        for name, (make, folder) in trees.items():
-            make(folder)
-            database = folder.with_suffix(".db")
-            answer[name] = {
-                "scan": _measured("scan", folder),
-                "first look": _measured("look", folder, database),
-                "next look": _measured("look", folder, database),
-            }
+        for folders, in_each in TREES:
+            root = home / f"tree-{folders}"
+            _make_tree(root, folders, in_each)
+            answer[f"{folders} x {in_each} files"] = _answers(root)
+        _make_records(home / "records")
+        answer[f"1 x {RECORDS} headers with signal files"] = _answers(home / "records")
         sys.stdout.write(json.dumps(answer, indent=2) + "\n")
     finally:
         shutil.rmtree(home)
 
 
-def _tree(root: Path) -> None:
-    for number in range(FOLDERS):
+def _answers(folder: Path) -> dict[str, dict[str, float]]:
+    database = folder.with_suffix(".db")
+    answers = {
+        "scan": _measured("scan", folder),
+        "first look": _measured("look", folder, database),
+        "next look": _measured("look", folder, database),
+    }
+    shutil.rmtree(folder)
+    return answers
+
+
+def _make_tree(root: Path, folders: int, in_each: int) -> None:
+    for number in range(folders):
         folder = root / f"ward-{number:04d}"
         folder.mkdir(parents=True)
-        for file in range(IN_EACH):
-            (folder / f"{number:04d}-{file:04d}.xml").touch()
+        for file in range(in_each):
+            (folder / f"{number:04d}-{file:07d}.xml").touch()
 
 
-def _flat(root: Path) -> None:
+def _make_records(root: Path) -> None:
     root.mkdir()
     for number in range(RECORDS):
         name = f"r{number:06d}"

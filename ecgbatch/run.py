@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def run_once(
             reporter.notice(line)
         source = _source(settings)
         source_id = _source_id(engine, settings, source)
-        with source_lock(engine, source_id) as held:
+        with closing(source), source_lock(engine, source_id) as held:
             worker = f"{socket.gethostname()}:{os.getpid()}"
             with transaction(engine) as connection:
                 run_id = ledger.start_run(connection, "run-once", source_id, worker)

@@ -59,6 +59,8 @@ _PATHS = (
     ("site", "key_file"),
     ("source", "folder"),
     ("source", "archive"),
+    ("source", "url_file"),
+    ("source", "path_root"),
     ("bundle", "folder"),
 )
 
@@ -95,19 +97,29 @@ class Settings(Table):
         Raises:
             SetupFault: neither is set, or the file is missing or open to others.
         """
-        if self.database.url:
-            return self.database.url
-        if not self.database.url_file:
-            raise SetupFault(ReasonCode.SETTINGS_INVALID, "database.url is empty")
-        path = Path(self.database.url_file)
-        try:
-            if path.stat().st_mode & 0o077:
-                raise SetupFault(ReasonCode.SETTINGS_INVALID, "database.url_file needs mode 0600")
-            return path.read_text(encoding="utf-8").splitlines()[0].strip()
-        except (OSError, UnicodeDecodeError, IndexError):
-            raise SetupFault(
-                ReasonCode.SETTINGS_INVALID, "database.url_file cannot be read"
-            ) from None
+        return _url("database", self.database.url, self.database.url_file)
+
+    def source_url(self) -> str:
+        """The same of a database source, from `source.url` or `source.url_file`.
+
+        Raises:
+            SetupFault: neither is set, or the file is missing or open to others.
+        """
+        return _url("source", self.source.url, self.source.url_file)
+
+
+def _url(table: str, url: str, file: str) -> str:
+    if url:
+        return url
+    if not file:
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, f"{table}.url is empty")
+    path = Path(file)
+    try:
+        if path.stat().st_mode & 0o077:
+            raise SetupFault(ReasonCode.SETTINGS_INVALID, f"{table}.url_file needs mode 0600")
+        return path.read_text(encoding="utf-8").splitlines()[0].strip()
+    except (OSError, UnicodeDecodeError, IndexError):
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, f"{table}.url_file cannot be read") from None
 
 
 def load_settings(

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ecgbatch.settings import Settings
-from ecgbatch.sources import folder
+from ecgbatch.sources import database, folder
 from ecgbatch.sources.source import Source
 
 _KINDS: Mapping[str, Callable[[Settings, tuple[Path, ...]], Source]] = {
     "folder": folder.open_source,
+    "database": database.open_source,
 }
 
 
@@ -21,4 +22,4 @@ def open_source(settings: Settings, own_files: tuple[Path, ...] = ()) -> Source:
     Raises:
         SetupFault: the settings do not say what the source needs.
     """
-    return _KINDS["folder"](settings, own_files)
+    return _KINDS[settings.source.kind](settings, own_files)
