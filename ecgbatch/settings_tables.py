@@ -30,7 +30,7 @@ Pattern = Annotated[str, Field(pattern=r"^[^/](.*[^/])?$")]
 
 
 class Source(Table):
-    kind: Literal["folder", "database"]
+    kind: str = Field(pattern=r"^[a-z_]+$")
     folder: str = Field(repr=False)
     name: str
     include: tuple[Pattern, ...] = Field(strict=False)

@@ -73,7 +73,7 @@ class Source(Protocol):
 
     @property
     def kind(self) -> Literal["folder", "database"]:
-        """As `source.kind` in the ledger."""
+        """As `source.kind` in the ledger: whether it is files or rows that it finds."""
 
     @property
     def place(self) -> str:

@@ -24,7 +24,7 @@ DATABASE = {"kind": "database", "url": "sqlite:///x.db", "query": "SELECT 1"}
         {"folder": "/srv", "exclude": ["/srv/*"]},
         {"folder": "/srv", "include": [""]},
         {"folder": "/srv", "done_suffix": "done"},
-        {"kind": "bucket"},
+        {"kind": "a bucket"},
     ],
 )
 def test_what_would_have_no_effect_is_refused(stated: dict[str, object]) -> None:
@@ -38,6 +38,7 @@ def test_what_would_have_no_effect_is_refused(stated: dict[str, object]) -> None
     ("stated", "reason"),
     [
         ({"kind": "database", "query": "SELECT 1"}, ReasonCode.SETTINGS_INVALID),
+        ({"kind": "bucket"}, ReasonCode.SETTINGS_INVALID),
         ({**DATABASE, "url": "no url"}, ReasonCode.SETTINGS_INVALID),
         ({**DATABASE, "url": "nosuch://host/db"}, ReasonCode.SETTINGS_INVALID),
         ({**DATABASE, "query": ""}, ReasonCode.SOURCE_QUERY_INVALID),
