@@ -1,4 +1,4 @@
-"""Looking through 1,000,000 names or rows: the scan alone, and a whole look into SQLite, first and next.
+"""Looking through 1,000,000 names or rows: the scan, and a whole look into SQLite, first and next.
 
 Each step runs in a process of its own, whose peak memory (VmHWM) is read at its end. Prints one
 JSON object. Run with `python -m benchmarks.scan [FOLDER]`; FOLDER takes the files (default: a
