@@ -7,6 +7,9 @@ from ecgbatch.sources.source import Finished
 from ecgbatch.store.archive import archived, to_archive
 from ecgbatch.store.engine import transaction
 
+_ENOUGH = 100
+"""Failures after which a run archives no further: a share is gone, or a disk full."""
+
 
 def put_away(looker: Looker) -> int:
     """Archive what is finished, also what an interrupted run left half done.
@@ -25,6 +28,8 @@ def put_away(looker: Looker) -> int:
         return 0
     moves = source.archives == "move"
     for page in to_archive(looker.engine, looker.source_id, moves=moves):
+        if failed >= _ENOUGH:
+            break
         done: list[int] = []
         for row in page:
             try:

@@ -1,6 +1,7 @@
 """A look at a source, written down batch by batch, and what follows from what it did not see."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -45,18 +46,25 @@ def look(looker: Looker) -> Look:
         began_at = ledger.now(connection)
         present = ledger.present_items(connection, looker.source_id)
     scan = looker.source.scan(_memory(looker, began_at))
-    n_seen = 0
-    sightings = iter(scan)
-    while batch := list(islice(sightings, _BATCH)):
-        n_seen += len(batch)
-        with transaction(looker.engine) as connection:
-            ledger.note(connection, looker.source_id, batch, looker.run_id, looker.held)
+    with closing(scan):
+        n_seen = _note(looker, scan)
     if present and not n_seen and scan.covers_all:
         raise SetupFault(ReasonCode.SOURCE_UNAVAILABLE, "suddenly empty")
     if scan.unlisted:
         log = telemetry.logger().bind(run_id=looker.run_id)
         log.warning("folders_unlisted", folders=len(scan.unlisted))
     return Look(began_at, scan)
+
+
+def _note(looker: Looker, scan: Scan) -> int:
+    n_seen = 0
+    while batch := list(islice(scan, _BATCH)):
+        n_seen += len(batch)
+        # A query may give a row twice; what it said last counts.
+        once = {sighting.locator: sighting for sighting in batch}.values()
+        with transaction(looker.engine) as connection:
+            ledger.note(connection, looker.source_id, once, looker.run_id, looker.held)
+    return n_seen
 
 
 def conclude(looker: Looker, last: Look) -> None:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,7 +114,7 @@ def _begun(
     """A pass over the settings' source, with its lock held and its run opened."""
     source = source_of(settings)
     source_id = source_number(engine, settings, source)
-    with source_lock(engine, source_id) as held:
+    with closing(source), source_lock(engine, source_id) as held:
         worker = own_name()
         with transaction(engine) as connection:
             run_id = ledger.start_run(connection, kind, source_id, worker)

@@ -64,6 +64,8 @@ _PATHS = (
     ("site", "key_file"),
     ("source", "folder"),
     ("source", "archive"),
+    ("source", "url_file"),
+    ("source", "path_root"),
     ("bundle", "folder"),
     ("alerts", "webhook_file"),
     ("alerts", "webhook_token_file"),
@@ -106,11 +108,23 @@ class Settings(Table):
         Raises:
             SetupFault: neither is set, or the file is missing or open to others.
         """
-        if self.database.url:
-            return self.database.url
-        if not self.database.url_file:
-            raise SetupFault(ReasonCode.SETTINGS_INVALID, "database.url is empty")
-        return secret(self.database.url_file, "database.url_file")
+        return _url("database", self.database.url, self.database.url_file)
+
+    def source_url(self) -> str:
+        """The same of a database source, from `source.url` or `source.url_file`.
+
+        Raises:
+            SetupFault: neither is set, or the file is missing or open to others.
+        """
+        return _url("source", self.source.url, self.source.url_file)
+
+
+def _url(table: str, url: str, file: str) -> str:
+    if url:
+        return url
+    if not file:
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, f"{table}.url is empty")
+    return secret(file, f"{table}.url_file")
 
 
 def secret(path: str, key: str) -> str:

@@ -40,6 +40,7 @@ Pattern = Annotated[str, Field(pattern=r"^[^/](.*[^/])?$")]
 
 
 class Source(Table):
+    kind: str = Field(pattern=r"^[a-z_]+$")
     folder: str = Field(repr=False)
     name: str
     include: tuple[Pattern, ...] = Field(strict=False)
@@ -47,6 +48,22 @@ class Source(Table):
     done_suffix: str = Field(pattern=r"^(\.[\w.-]{1,30})?$")
     archive: str = Field(repr=False)
     archive_mode: Literal["copy", "move"]
+    url: str = Field(repr=False)
+    url_file: str = Field(repr=False)
+    query: str = Field(repr=False)
+    overlap_s: float = Field(ge=0)
+    path_root: str = Field(repr=False)
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        """A setting that would have no effect is a mistake."""
+        of_folder = (self.folder, self.include, self.exclude, self.done_suffix, self.archive)
+        of_database = (self.url, self.url_file, self.query, self.path_root)
+        if self.kind == "folder" and any(of_database):
+            raise ValueError("url, url_file, query and path_root need kind = database")
+        if self.kind == "database" and any(of_folder):
+            raise ValueError("folder, patterns, markers and archive need kind = folder")
+        return self
 
 
 class Stability(Table):

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -80,7 +80,7 @@ class FolderSource:
         walk = Walk(self._own_locators(), memory.recall, self.patterns, suffix)
         return Scan(self._sightings(walk), walk.unlisted)
 
-    def _sightings(self, walk: Walk) -> Iterator[Sighting]:
+    def _sightings(self, walk: Walk) -> Generator[Sighting, None, None]:
         try:
             root = os.open(self.root, ROOT)
         except OSError:
@@ -121,6 +121,23 @@ class FolderSource:
                 if not is_marked(folder, parts[-1], os.fsencode(self.done_suffix)):
                     raise Incomplete("no marker")
         return recording
+
+    def check(self) -> str:
+        """Raise unless the folder can be listed.
+
+        Raises:
+            SetupFault: SOURCE_UNAVAILABLE.
+        """
+        try:
+            with os.scandir(self.root):
+                return "the folder is there"
+        except OSError:
+            raise SetupFault(
+                ReasonCode.SOURCE_UNAVAILABLE, "the folder is not there or cannot be listed"
+            ) from None
+
+    def close(self) -> None:
+        pass
 
     def put_away(self, record: Finished) -> bool:
         """Copy or move a finished record into the archive.

@@ -71,7 +71,7 @@ class Archive:
             if self.moves:
                 return self._move(parts, record.file_digest, wanted, markers)
             return self._copy(parts, record)
-        except (OSError, TransientFault):
+        except (OSError, EcgbatchError):
             raise TransientFault(ReasonCode.ARCHIVE_FAILED) from None
 
     def read(self, locator: str, wanted: str) -> RecordingBytes | None:
@@ -110,11 +110,12 @@ class Archive:
             with self._place(parts, digest, fits, is_begun=is_begun) as place:
                 if place is None:
                     return False
-                for name in left:
+                for number, name in enumerate(left, 1):
                     os.rename(name, name, src_dir_fd=here, dst_dir_fd=place)
                     if _print(place, name) != wanted[name]:
-                        # Replaced in this very moment: it goes back, unless newer ones lie there.
-                        os.link(name, name, src_dir_fd=place, dst_dir_fd=here)
+                        # Replaced in this very moment: nobody has read what lies there now.
+                        for moved in left[:number]:
+                            _put_back(place, here, moved)
                         return False
                 for name in markers:
                     if status_of(here, name) and not status_of(place, name):
@@ -189,6 +190,20 @@ def check_archive(root: Path, folder: Path, *, moves: bool) -> None:
         raise SetupFault(
             ReasonCode.SETTINGS_INVALID, "source.archive lies on another file system; copy instead"
         )
+
+
+def _put_back(place: int, here: int, name: bytes) -> None:
+    """Back to where it came from; it stays in the archive if newer bytes lie there already."""
+    try:
+        os.link(name, name, src_dir_fd=place, dst_dir_fd=here)
+    except FileExistsError:
+        return
+    except OSError:
+        # No links on this file system; a rename would replace what lies there.
+        if status_of(here, name) is None:
+            os.rename(name, name, src_dir_fd=place, dst_dir_fd=here)
+        return
+    os.unlink(name, dir_fd=place)
 
 
 def _print(folder: int, name: bytes) -> str:

@@ -20,6 +20,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 HEADER = b".hea"
 ARRAY = b".npy"
 SIDECAR = ARRAY + os.fsencode(SIDECAR_SUFFIX)
+_HEADER_BYTES = 65536
 ABSENT = "-"
 """The fingerprint of a member that is not there."""
 
@@ -56,6 +57,31 @@ def read_record(
             prints.append(seen)
             left -= len(member.content)
     return RecordingBytes(tuple(members)), tuple(prints)
+
+
+def print_record(root: Path, parts: Sequence[bytes]) -> tuple[tuple[str, ...], bool]:
+    """The fingerprint of each member of one record, and whether all are there; a header is read.
+
+    Raises:
+        InputFault: a folder on the way is none.
+        TransientFault: a folder on the way is not there.
+    """
+    with opened_folder(root, parts[:-1]) as folder:
+        names = (parts[-1], *members_of(folder, parts[-1]))
+        prints = tuple(fingerprint(status_of(folder, name)) for name in names)
+    return prints, ABSENT not in prints
+
+
+def members_of(folder: int, name: bytes) -> tuple[bytes, ...]:
+    """The other files that a first one names; none where it cannot be read or understood yet."""
+    if name.lower().endswith(ARRAY):
+        return (sidecar(name),)
+    if not name.lower().endswith(HEADER):
+        return ()
+    with suppress(OSError, EcgbatchError):
+        header, _ = read_member(folder, name, _HEADER_BYTES)
+        return tuple(os.fsencode(member) for member in named_by(name, header.content))
+    return ()
 
 
 def named_by(name: bytes, content: bytes) -> tuple[str, ...]:

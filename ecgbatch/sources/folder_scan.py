@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from ecgbatch.errors import EcgbatchError, SetupFault
+from ecgbatch.errors import SetupFault
 from ecgbatch.records import Sighting
 from ecgbatch.sources.folder_read import (
     ARRAY,
@@ -22,9 +22,7 @@ from ecgbatch.sources.folder_read import (
     SIDECAR,
     fingerprint,
     is_marked,
-    named_by,
-    read_member,
-    sidecar,
+    members_of,
     status_of,
     stem_of,
 )
@@ -42,7 +40,6 @@ _SIGNAL_ENDINGS = tuple(
     for ending in _SIGNAL_FILES
     for letters in product(*((low, low - 32) for low in ending[1:]))
 )
-_HEADER_BYTES = 65536
 _BATCH = 500
 _FOLDER = b"/"
 """Ends the name of a folder in a listing; no name can hold it."""
@@ -101,7 +98,7 @@ class Walk:
                     continue
                 own_print = fingerprint(status)
                 remembered = known.get((inside + _quoted(name), own_print), ())
-                others = tuple(map(unquote_to_bytes, remembered)) or _members(folder, name)
+                others = tuple(map(unquote_to_bytes, remembered)) or members_of(folder, name)
                 for other in others or _signal_files_of(name):
                     taken.add(other)
                 yield from self._sighting(folder, inside, name, own_print, others)
@@ -191,16 +188,6 @@ def _is_first(name: bytes) -> bool:
 
 def _quoted(name: bytes) -> str:
     return quote_from_bytes(name, safe="")
-
-
-def _members(folder: int, name: bytes) -> tuple[bytes, ...]:
-    """The other files that a first one names; none where it cannot be read or understood yet."""
-    if name.lower().endswith(ARRAY):
-        return (sidecar(name),)
-    with suppress(OSError, EcgbatchError):
-        header, _ = read_member(folder, name, _HEADER_BYTES)
-        return tuple(os.fsencode(member) for member in named_by(name, header.content))
-    return ()
 
 
 def _signal_files_of(header: bytes) -> Iterator[bytes]:

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ecgbatch.errors import SetupFault
 from ecgbatch.settings import Settings
-from ecgbatch.sources import folder
+from ecgbatch.sources import database, folder
 from ecgbatch.sources.source import Source
+from ecgbatch.terms import ReasonCode
 
 _KINDS: Mapping[str, Callable[[Settings, tuple[Path, ...]], Source]] = {
     "folder": folder.open_source,
+    "database": database.open_source,
 }
 
 
@@ -21,4 +24,7 @@ def open_source(settings: Settings, own_files: tuple[Path, ...] = ()) -> Source:
     Raises:
         SetupFault: the settings do not say what the source needs.
     """
-    return _KINDS["folder"](settings, own_files)
+    kind = settings.source.kind
+    if kind not in _KINDS:
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, f"source.kind: {' or '.join(_KINDS)}")
+    return _KINDS[kind](settings, own_files)

@@ -1,6 +1,6 @@
 """What every source offers: a look at what is there, and one reading of each ECG."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -40,13 +40,17 @@ class Scan:
         watermark: where the next look begins.
     """
 
-    sightings: Iterator[Sighting]
+    sightings: Generator[Sighting, None, None]
     unlisted: list[str] = field(default_factory=list)
     covers_all: bool = True
     watermark: str | None = None
 
     def __iter__(self) -> Iterator[Sighting]:
         return self.sightings
+
+    def close(self) -> None:
+        """Let go of what the look holds open, also in the middle of it."""
+        self.sightings.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Source(Protocol):
 
     @property
     def kind(self) -> Literal["folder", "database"]:
-        """As `source.kind` in the ledger."""
+        """As `source.kind` in the ledger: whether it is files or rows that it finds."""
 
     @property
     def place(self) -> str:
@@ -97,6 +101,16 @@ class Source(Protocol):
     @property
     def archives(self) -> Literal["", "copy", "move"]:
         """What `put_away` does; nothing without an archive."""
+
+    def check(self) -> str:
+        """What a first look at the set-up finds, in a few words without names.
+
+        Raises:
+            SetupFault: with what to mend.
+        """
+
+    def close(self) -> None:
+        """Let go of connections."""
 
     def put_away(self, record: Finished) -> bool:
         """Archive a record; False where other bytes lie at its place by now, or none.

@@ -139,7 +139,7 @@ def test_known_header_is_not_opened_by_the_next_look(
         opened.append(name)
         return read_member(folder, name, limit_bytes)
 
-    monkeypatch.setattr("ecgbatch.sources.folder_scan.read_member", counted)
+    monkeypatch.setattr("ecgbatch.sources.folder_read.read_member", counted)
     ward.whole_look()
     ward.whole_look()
     assert opened == [b"r.hea"]

@@ -349,6 +349,19 @@ def test_more_names_than_memory_holds_come_out_the_same(
     assert len(whole) == 82
 
 
+def test_full_disk_of_temporary_files_is_no_fault_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9):
+        (tmp_path / f"{number}.xml").touch()
+    monkeypatch.setattr(names, "RUN", 7)
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/full")
+
+    with pytest.raises(TransientFault) as caught:
+        list(_source(tmp_path).scan())
+    assert caught.value.reason is ReasonCode.DISK_FULL
+
+
 @given(st.lists(st.binary(min_size=1, max_size=9).filter(lambda b: b"\0" not in b)), st.data())
 def test_names_are_sorted_and_taken_ones_left_out(
     listing: list[bytes], data: st.DataObject

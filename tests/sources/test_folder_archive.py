@@ -151,7 +151,8 @@ def test_file_replaced_while_it_is_moved_goes_back(
     monkeypatch.setattr(os, "rename", replaced)
 
     assert not source.put_away(record)
-    assert path.read_bytes() == b"newer bytes"
+    assert _files(root / "inbox") == {**_record_in("ward"), "ward/r.dat": b"newer bytes"}
+    assert _files(root / "archive") == {}
 
 
 def test_copy_that_cannot_be_read_back_is_no_copy(
@@ -211,14 +212,16 @@ def test_move_to_another_file_system_is_refused_and_copy_is_not(root: Path) -> N
         assert len(_files(Path(elsewhere))) == 2
 
 
-def test_link_in_the_archive_is_not_followed(root: Path) -> None:
+@pytest.mark.parametrize("mode", ["copy", "move"])
+def test_link_in_the_archive_is_not_followed(root: Path, mode: str) -> None:
     (root / "elsewhere").mkdir()
     (root / "archive" / "ward").symlink_to(root / "elsewhere")
-    source = _source(root)
+    source = _source(root, archive_mode=mode)
 
     with pytest.raises(TransientFault):
         source.put_away(_finished(source))
     assert _files(root / "elsewhere") == {}
+    assert _files(root / "inbox") == _record_in("ward")
 
 
 def test_bytes_with_another_digest_are_not_taken_for_the_record(root: Path) -> None:
