@@ -49,6 +49,19 @@ def bundle_for(
     return champion, find_bundle(settings, champion, stated), notices
 
 
+def champion_of(settings: Settings, engine: Engine) -> BundleRow:
+    """The champion, as far as the settings allow it; its files are not looked at.
+
+    Raises:
+        SetupFault: there is none, it is not the pinned one, or a demonstration is not allowed.
+    """
+    champion = _champion(engine)
+    if champion is None:
+        raise SetupFault(ReasonCode.BUNDLE_NOT_ACTIVE, "the database has no champion")
+    _check_choice(settings, champion)
+    return champion
+
+
 def _champion(engine: Engine) -> BundleRow | None:
     with transaction(engine) as connection:
         return bundles.champion(connection)

@@ -1,17 +1,18 @@
-"""`run_once`: prepare, take the source's lock, make one pass, close the run's row."""
+"""`run_once` and `scan_once`: prepare, take the source's lock, make one pass, close the run."""
 
 import os
-import socket
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 from ecgbatch import telemetry
-from ecgbatch.admission import bundle_for
+from ecgbatch.admission import bundle_for, champion_of
 from ecgbatch.errors import SetupFault, TransientFault
-from ecgbatch.onepass import Pass, Reporter, look_and_work
+from ecgbatch.onepass import Pass, look_and_work
 from ecgbatch.preparation import open_database, pseudonymiser_of
 from ecgbatch.settings import Settings
 from ecgbatch.sources.folder import FolderSource
@@ -21,6 +22,8 @@ from ecgbatch.store.engine import Engine, sqlite_path, transaction
 from ecgbatch.store.locks import source_lock
 from ecgbatch.store.overview import ReasonCount
 from ecgbatch.terms import Disposition, ExitCode, ReasonCode
+from ecgbatch.worker_name import own_name
+from ecgbatch.working import Desk, Reporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,36 +66,62 @@ def run_once(
     """
     engine, notices = open_database(settings, create=may_create)
     try:
-        pseudonymiser, made = pseudonymiser_of(settings, engine)
+        people, made = pseudonymiser_of(settings, engine)
         champion, folder, chosen = bundle_for(settings, engine, stated_bundle, first_use=may_create)
         for line in (*chosen, *notices, *made):
             reporter.notice(line)
-        source = _source(settings)
-        source_id = _source_id(engine, settings, source)
-        with source_lock(engine, source_id) as held:
-            worker = f"{socket.gethostname()}:{os.getpid()}"
-            with transaction(engine) as connection:
-                run_id = ledger.start_run(connection, "run-once", source_id, worker)
-            return _closed(
-                Pass(
-                    settings,
-                    engine,
-                    champion,
-                    folder,
-                    pseudonymiser,
-                    reporter,
-                    source,
-                    source_id,
-                    run_id,
-                    worker,
-                    held,
-                )
+        with _begun(settings, engine, champion, reporter, "run-once") as one:
+            desk = Desk(
+                settings=settings,
+                engine=engine,
+                champion=champion,
+                bundle_folder=folder,
+                pseudonymiser=people,
+                reporter=reporter,
+                source_id=one.source_id,
+                source_of=lambda _: one.source,
+                run_id=one.run_id,
+                worker=one.worker,
+                kind="run-once",
+                stop=threading.Event(),
+                patience_s=settings.work.database_wait_s,
             )
+            return _closed(replace(one, desk=desk))
     finally:
         engine.dispose()
 
 
-def _source(settings: Settings) -> FolderSource:
+def scan_once(settings: Settings, reporter: Reporter) -> RunSummary:
+    """Look through the source once and give work to what is new; workers score it.
+
+    Raises:
+        SetupFault: the set-up is unfit, or another scan holds the source.
+        EcgbatchError: the ledger does not balance.
+    """
+    engine, _ = open_database(settings)
+    try:
+        champion = champion_of(settings, engine)
+        with _begun(settings, engine, champion, reporter, "scan") as one:
+            return _closed(one)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _begun(
+    settings: Settings, engine: Engine, champion: BundleRow, reporter: Reporter, kind: str
+) -> Iterator[Pass]:
+    """A pass over the settings' source, with its lock held and its run opened."""
+    source = source_of(settings)
+    source_id = source_number(engine, settings, source)
+    with source_lock(engine, source_id) as held:
+        worker = own_name()
+        with transaction(engine) as connection:
+            run_id = ledger.start_run(connection, kind, source_id, worker)
+        yield Pass(settings, engine, champion, reporter, source, source_id, run_id, worker, held)
+
+
+def source_of(settings: Settings) -> FolderSource:
     if not settings.source.folder:
         raise SetupFault(ReasonCode.SETTINGS_INVALID, "source.folder is empty")
     database = sqlite_path(settings.database_url())
@@ -102,7 +131,7 @@ def _source(settings: Settings) -> FolderSource:
     )
 
 
-def _source_id(engine: Engine, settings: Settings, source: FolderSource) -> int:
+def source_number(engine: Engine, settings: Settings, source: FolderSource) -> int:
     with transaction(engine) as connection:
         return ledger.ensure_source(
             connection,
@@ -126,6 +155,7 @@ def _closed(one: Pass) -> RunSummary:
     """Work the run through and close its row, whatever happens in between."""
     log = telemetry.logger().bind(run_id=one.run_id)
     log.info("run_started", source_id=one.source_id, bundle=one.champion.digest[:12])
+    finished: Mapping[Disposition, int] = {} if one.desk is None else one.desk.finished
     started, exit_code = time.monotonic(), ExitCode.INTERNAL
     try:
         look_and_work(one)
@@ -143,10 +173,10 @@ def _closed(one: Pass) -> RunSummary:
         raise
     finally:
         seconds = round(time.monotonic() - started, 3)
-        counted = {str(name): number for name, number in one.finished.items()}
+        counted = {str(name): number for name, number in finished.items()}
         with transaction(one.engine) as connection:
             ledger.end_run(connection, one.run_id, exit_code, counted)
         log.info("run_ended", exit_code=exit_code, counts=counted, seconds=seconds)
     return RunSummary(
-        one.run_id, exit_code, one.champion, one.finished, counts, reasons, attention, seconds
+        one.run_id, exit_code, one.champion, finished, counts, reasons, attention, seconds
     )

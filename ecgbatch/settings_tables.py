@@ -66,6 +66,9 @@ class Scoring(Table):
 class Work(Table):
     claim: int = Field(ge=1, le=512)
     lease_s: float = Field(gt=0)
+    expire_s: float = Field(gt=0)
+    idle_s: float = Field(gt=0)
+    database_wait_s: float = Field(ge=0)
     max_losses: int = Field(ge=1, le=100)
 
 

@@ -1,9 +1,11 @@
 """Structured logs: JSON lines on standard error, and only fields from a closed list."""
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 import structlog
 
@@ -39,8 +41,22 @@ def configure(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Careful(sys.stderr),
     )
+
+
+class _Careful:
+    """Prints lines; a log that is full or gone ends no run, for the ledger knows the same."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def msg(self, line: str) -> None:
+        # Past the stream's buffer: what it cannot get rid of would be an error again at exit.
+        with suppress(OSError, ValueError):
+            os.write(self._file.fileno(), f"{line}\n".encode())
+
+    debug = info = warning = error = critical = msg
 
 
 def logger() -> structlog.typing.FilteringBoundLogger:

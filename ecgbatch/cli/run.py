@@ -74,8 +74,8 @@ def score(
     settings: Settings, *, bundle: Path | None, may_create: bool, as_json: bool
 ) -> "RunSummary":
     """Run once with a progress bar on a terminal and log lines elsewhere."""
-    from ecgbatch.onepass import Reporter
     from ecgbatch.run import run_once
+    from ecgbatch.working import Reporter
 
     # A stop by the service manager ends like one by hand: leases given back, run closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

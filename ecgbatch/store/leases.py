@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import Connection, select, tuple_, update
+from sqlalchemy import Connection, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ecgbatch.reasons import REASONS
@@ -49,6 +49,11 @@ def beat(connection: Connection, worker: str, kind: str, run_id: int | None) -> 
     )
 
 
+def leave(connection: Connection, worker: str) -> None:
+    """A worker has ended its work in peace; its row goes, so that nobody misses it."""
+    connection.execute(delete(heartbeat).where(heartbeat.c.worker == worker))
+
+
 def holders(connection: Connection, source_id: int | None = None) -> list[str]:
     """The workers that hold a lease on anything of this source, or of any."""
     held = select(work.c.worker).where(work.c.state == WorkState.LEASED).distinct()
@@ -69,7 +74,27 @@ def bury(connection: Connection, worker: str) -> int:
         .where(work.c.worker == worker, work.c.state == WorkState.LEASED)
         .values(lease_until=moment - timedelta(seconds=1))
     )
+    leave(connection, worker)
     return connection.execute(ended).rowcount
+
+
+def release_all(connection: Connection, worker: str, run_id: int) -> int:
+    """Give back whatever is leased in a worker's name, when it holds nothing that it knows of.
+
+    A claim whose answer was lost on the way leaves such leases.
+
+    Returns:
+        How many units were given back.
+    """
+    columns = (work.c.work_id, work.c.item_id, work.c.token, work.c.bundle_digest, work.c.request)
+    of_item = (item.c.locator, item.c.fingerprint, item.c.source_id)
+    rows = connection.execute(
+        select(*columns, *of_item)
+        .join(item, item.c.item_id == work.c.item_id)
+        .where(work.c.worker == worker, work.c.state == WorkState.LEASED)
+    )
+    units = [WorkUnit(**row) for row in rows.mappings()]
+    return release(connection, units, run_id)
 
 
 def release(connection: Connection, units: Sequence[WorkUnit], run_id: int | None = None) -> int:

@@ -11,7 +11,7 @@ from ecgbatch.store.claims import admit, claim
 from ecgbatch.store.discovery import Noted, mark_missing, note, present_items, unstable
 from ecgbatch.store.engine import now
 from ecgbatch.store.finish import finish
-from ecgbatch.store.leases import beat, bury, holders, release, renew
+from ecgbatch.store.leases import beat, bury, holders, leave, release, release_all, renew
 from ecgbatch.store.runs import end_run, ensure_source, start_run
 from ecgbatch.store.tables import item
 from ecgbatch.terms import Disposition, ReasonCode
@@ -27,11 +27,13 @@ __all__ = [
     "ensure_source",
     "finish",
     "holders",
+    "leave",
     "mark_missing",
     "note",
     "now",
     "present_items",
     "release",
+    "release_all",
     "renew",
     "start_run",
     "unstable",

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, column, exists, func, or_, select, table
 
+from ecgbatch.store.engine import now
 from ecgbatch.store.tables import item, recording, work
 from ecgbatch.terms import Disposition, ItemState, ReasonCode, WorkState
 
@@ -55,17 +56,29 @@ def has_recordings(connection: Connection) -> bool:
     return bool(connection.execute(select(exists().select_from(recording))).scalar_one())
 
 
-def due(connection: Connection, source_id: int, bundle_digest: str, as_of: datetime) -> int:
-    """How many units a claim up to `as_of` could lease, expired leases included."""
-    waiting = and_(work.c.state == WorkState.RETRY_WAIT, work.c.next_at <= as_of)
-    lost = and_(work.c.state == WorkState.LEASED, work.c.lease_until < as_of)
+def due(
+    connection: Connection,
+    source_id: int | None,
+    bundle_digest: str,
+    as_of: datetime | None = None,
+) -> int:
+    """How many units a claim could lease, of both lanes, expired leases included.
+
+    Args:
+        source_id: only of this source; None for all.
+        as_of: as of `claims.claim`.
+    """
+    moment = now(connection)
+    waiting = and_(work.c.state == WorkState.RETRY_WAIT, work.c.next_at <= (as_of or moment))
+    lost = and_(work.c.state == WorkState.LEASED, work.c.lease_until < moment)
+    here = [] if source_id is None else [item.c.source_id == source_id]
     count = (
         select(func.count())
         .select_from(work.join(item, item.c.item_id == work.c.item_id))
         .where(
             work.c.bundle_digest == bundle_digest,
-            item.c.source_id == source_id,
             item.c.state == ItemState.ADMITTED,
+            *here,
             or_(work.c.state == WorkState.READY, waiting, lost),
         )
     )

@@ -42,6 +42,12 @@ def ensure_source(
     return int(known["source_id"])
 
 
+def source_root(connection: Connection, source_id: int) -> str:
+    """What the locators of a source are relative to."""
+    root = select(source.c.root).where(source.c.source_id == source_id)
+    return str(connection.execute(root).scalar_one())
+
+
 def start_run(connection: Connection, kind: str, source_id: int | None, worker: str) -> int:
     """A new run of one worker; events and results carry its number."""
     started = insert(run).values(

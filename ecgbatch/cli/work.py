@@ -1,0 +1,63 @@
+"""`ecgbatch work`."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from ecgbatch import telemetry
+from ecgbatch.cli.options import print_json, settings_from, settings_options
+from ecgbatch.cli.tables import print_attention, print_counts
+from ecgbatch.terms import DEMONSTRATION_NOTICE
+
+
+@click.command("work")
+@click.option("--drain", is_flag=True, help="End as soon as nothing is due.")
+@settings_options
+def command(drain: bool, config_file: Path | None, db_url: str | None, as_json: bool) -> None:
+    """Claim and score what scans have admitted; any number of workers may run at once.
+
+    With --config only the ECGs of its source are claimed, with --db those of every folder. SIGTERM
+    ends the worker after the ECG in its hands; what it holds beside that is given back at once.
+
+    Exit code 0: done, or told to stop. 1 (with --drain): failed or unsupported ECGs wait for
+    someone. 4: the set-up is unfit. 70: internal.
+    """
+    # Before the imports: whoever stops a worker that is still loading means it too.
+    stop = stop_on_signals()
+    from ecgbatch.work import work
+    from ecgbatch.working import Reporter
+
+    adhoc = {} if db_url is None else {"bundle": {"allow_demonstration": True}}
+    settings = settings_from(config_file, db_url, **adhoc)
+    telemetry.configure(settings.log.level)
+    reporter = Reporter(
+        notice=lambda line: click.echo(line, err=True), progress=lambda done, expected: None
+    )
+    summary = work(settings, reporter, drain=drain, stop=stop)
+    if as_json:
+        print_json(summary)
+        sys.exit(summary.exit_code)
+    print_counts("this worker", summary.finished)
+    if summary.is_halted:
+        click.echo("claims are halted; `ecgbatch resume` lets them go on")
+    print_attention(summary.attention)
+    if not summary.is_clinical:
+        click.echo(DEMONSTRATION_NOTICE)
+    sys.exit(summary.exit_code)
+
+
+def stop_on_signals() -> threading.Event:
+    """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    return stop

@@ -1,0 +1,186 @@
+"""`work`: claim and score whatever the scans admit; any number of workers at once."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ecgbatch import telemetry
+from ecgbatch.admission import bundle_for, champion_of
+from ecgbatch.heartbeat import Heartbeat
+from ecgbatch.preparation import open_database, pseudonymiser_of
+from ecgbatch.run import source_number, source_of
+from ecgbatch.settings import Settings
+from ecgbatch.sources.folder import FolderSource
+from ecgbatch.store import control, ledger, overview, queries
+from ecgbatch.store.engine import Engine, transaction
+from ecgbatch.store.runs import source_root
+from ecgbatch.terms import Disposition, ExitCode
+from ecgbatch.worker_name import own_name
+from ecgbatch.working import (
+    Desk,
+    Reads,
+    Reporter,
+    bench_for,
+    bury_the_dead,
+    patiently,
+    work_through,
+)
+
+_RUN_S = 3600.0
+"""An idle worker closes its run after this long, so that no run's row stays open for a year."""
+_CONTENDED_S = 0.2
+"""Between two tries to claim what others have locked for a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkSummary:
+    """What one worker did; `attention` is of the whole database."""
+
+    exit_code: int
+    finished: Mapping[Disposition, int]
+    attention: int
+    is_halted: bool
+    is_clinical: bool
+
+
+def work(
+    settings: Settings, reporter: Reporter, *, drain: bool, stop: threading.Event
+) -> WorkSummary:
+    """Claim and score until told to stop.
+
+    Args:
+        drain: end as soon as nothing is due.
+        stop: set when the worker is to end after the ECG in its hands.
+
+    Raises:
+        SetupFault: the set-up is unfit, at the start or after a change of the champion.
+    """
+    engine, _ = open_database(settings)
+    try:
+        desk = _desk(settings, engine, reporter, stop)
+        bury_the_dead(engine, desk.source_id)
+        with Heartbeat(engine, desk.worker, desk.kind, settings.work) as heart:
+            while not stop.is_set() and (desk := _with_champion(desk)):
+                if _due(desk):
+                    _serve(desk, heart, drain=drain)
+                if drain:
+                    break
+                stop.wait(settings.work.idle_s)
+        return _summary(desk, drain=drain)
+    finally:
+        engine.dispose()
+
+
+def _desk(settings: Settings, engine: Engine, reporter: Reporter, stop: threading.Event) -> Desk:
+    people, made = pseudonymiser_of(settings, engine)
+    champion, folder, _ = bundle_for(settings, engine)
+    for line in made:
+        reporter.notice(line)
+    one = source_of(settings) if settings.source.folder else None
+    opened: dict[int, Reads] = {}
+
+    def source_at(source_id: int) -> Reads:
+        if source_id not in opened:
+            with transaction(engine) as connection:
+                root = Path(source_root(connection, source_id))
+            opened[source_id] = one or FolderSource(root, settings.limits.recording_bytes)
+        return opened[source_id]
+
+    return Desk(
+        settings=settings,
+        engine=engine,
+        champion=champion,
+        bundle_folder=folder,
+        pseudonymiser=people,
+        reporter=reporter,
+        source_id=None if one is None else source_number(engine, settings, one),
+        source_of=source_at,
+        run_id=0,
+        worker=own_name(),
+        kind="work",
+        stop=stop,
+        patience_s=None,
+    )
+
+
+def _with_champion(desk: Desk) -> Desk:
+    """The desk for whoever is champion now; its files are looked for only when it is another."""
+    champion = patiently(desk, lambda: champion_of(desk.settings, desk.engine))
+    if champion.digest == desk.champion.digest:
+        return desk
+    champion, folder, _ = patiently(desk, lambda: bundle_for(desk.settings, desk.engine))
+    return replace(desk, champion=champion, bundle_folder=folder)
+
+
+def _due(desk: Desk) -> int:
+    def ask() -> int:
+        with transaction(desk.engine) as connection:
+            if control.is_halted(connection):
+                return 0
+            return overview.due(connection, desk.source_id, desk.champion.digest)
+
+    return patiently(desk, ask)
+
+
+def _serve(desk: Desk, heart: Heartbeat, *, drain: bool) -> None:
+    """Work with one champion, until it is replaced or there has been nothing to do for long."""
+    with (
+        bench_for(
+            desk.settings, desk.champion, desk.bundle_folder, desk.pseudonymiser, desk.worker
+        ) as bench,
+        _run(desk, heart) as running,
+    ):
+        until = time.monotonic() + _RUN_S
+        while not desk.stop.is_set():
+            expected = _due(running)
+            n_done = work_through(running, bench, heart, expected) if expected else 0
+            if n_done:
+                continue
+            if expected:
+                desk.stop.wait(_CONTENDED_S)
+            elif drain or time.monotonic() > until or _with_champion(desk) is not desk:
+                return
+            else:
+                desk.stop.wait(desk.settings.work.idle_s)
+
+
+@contextmanager
+def _run(desk: Desk, heart: Heartbeat) -> Iterator[Desk]:
+    """The desk with a run of its own, closed at the end."""
+
+    def start() -> int:
+        with transaction(desk.engine) as connection:
+            return ledger.start_run(connection, desk.kind, desk.source_id, desk.worker)
+
+    run_id = patiently(desk, start)
+    running = replace(desk, run_id=run_id, finished={})
+    log = telemetry.logger().bind(run_id=run_id)
+    log.info("run_started", bundle=desk.champion.digest[:12])
+    exit_code = ExitCode.INTERNAL
+    heart.run_id = run_id
+    try:
+        yield running
+        exit_code = ExitCode.DONE
+    except KeyboardInterrupt:
+        exit_code = ExitCode.INTERRUPTED
+        raise
+    finally:
+        heart.run_id = None
+        counted = {str(name): number for name, number in running.finished.items()}
+        for name, number in running.finished.items():
+            desk.finished[name] = desk.finished.get(name, 0) + number
+        with transaction(desk.engine) as connection:
+            ledger.end_run(connection, run_id, exit_code, counted)
+        log.info("run_ended", exit_code=exit_code, counts=counted)
+
+
+def _summary(desk: Desk, *, drain: bool) -> WorkSummary:
+    with transaction(desk.engine) as connection:
+        ledger.balance(connection)
+        attention = queries.attention(connection)
+        is_halted = control.is_halted(connection)
+    exit_code = ExitCode.ATTENTION if drain and attention else ExitCode.DONE
+    return WorkSummary(exit_code, desk.finished, attention, is_halted, desk.champion.is_clinical)
