@@ -193,6 +193,10 @@ def test_halt_is_shown_and_worker_that_dies_is_replaced(site: Site) -> None:
         (worker,) = (pid for pid in children(process.pid) if is_alive(pid))
         os.kill(worker, signal.SIGKILL)
         assert wait_for(lambda: site.metric("worker_restarts_total{}") == 1.0)
+        shown = ecgbatch("status", "--db", f"sqlite:///{site.database}", "--json").json
+        assert sorted({beat["kind"] for beat in shown["heartbeats"]}) == ["serve", "work"]
+        assert min(beat["age_s"] for beat in shown["heartbeats"]) < 20
+        assert shown["last_scan"]["kind"] == "scan"
         halt(site)
         assert wait_for(lambda: site.ask("/readyz")[0] == 503)
         assert json.loads(site.ask("/readyz")[1]) == {"is_well": False, "reason": "operator"}
