@@ -1,6 +1,5 @@
 """The steps of one pass over a source: look, admit, work, and once more if need be."""
 
-import time
 from dataclasses import dataclass
 
 from ecgbatch.archiving import put_away
@@ -52,7 +51,7 @@ def look_and_work(one: Pass) -> None:
         one.reporter.notice(
             f"{unstable} new or changed: looking again in {settle_s:g} s (--settle)"
         )
-        time.sleep(settle_s)
+        one.reporter.pause(settle_s)
         last = look(looker)
         _admit(one)
         _work(one)

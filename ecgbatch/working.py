@@ -51,10 +51,15 @@ class Reads(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """How a run speaks while it works: a plain line, and progress as (done, expected)."""
+    """How a run speaks while it works: a plain line, and progress as (done, expected).
+
+    Attributes:
+        pause: waits so many seconds between two looks; KeyboardInterrupt ends the run there.
+    """
 
     notice: Callable[[str], None]
     progress: Callable[[int, int], None]
+    pause: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ecgbatch.terms import ExitCode, ReasonCode
 COMMANDS = {
     "run-once": ("run", "Find new ECGs, score them, write the results, and stop."),
     "work": ("work", "Claim and score what scans have admitted; any number at once."),
+    "serve": ("serve", "Scan by a timetable and keep workers scoring, with metrics and alarms."),
     "status": ("status", "What became of the ECGs; with --failures each that needs a person."),
     "show": ("show", "Everything known about one recording, scores and provenance included."),
     "doctor": ("doctor", "Check the set-up; each line says how to mend what is wrong."),

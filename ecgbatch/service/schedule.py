@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
 from threading import Lock
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -28,7 +27,8 @@ _JUMP_S = 30.0
 
 Take = Callable[[Connection, str, datetime, str], bool]
 Scan = Callable[[], object]
-"""One scan of the source; raises EcgbatchError if it could not look at everything."""
+"""One scan of the source. Raises EcgbatchError if it could not look at everything, or
+KeyboardInterrupt if the service ends."""
 
 
 class Schedule:
@@ -39,10 +39,10 @@ class Schedule:
     """
 
     def __init__(
-        self, settings: Service, source_name: str, engine: Engine, identity: str, scan: Scan
+        self, settings: Service, source_id: int, engine: Engine, identity: str, scan: Scan
     ) -> None:
         """Args:
-        source_name: as the source is called in the database.
+        source_id: number of the source in the database.
         identity: this service, unlike any other.
 
         Raises:
@@ -51,8 +51,8 @@ class Schedule:
         # Its texts are no JSON; what matters of them is logged here.
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
         self._timetable = timetable.trigger(settings)
-        self._name = schedule_name(settings, source_name)
-        self._source_name = source_name
+        self._name = schedule_name(settings, source_id)
+        self._source_id = source_id
         self._engine = engine
         self._identity = identity
         self._scan = scan
@@ -129,7 +129,7 @@ class Schedule:
             schedule,
             due_at,
             identity,
-            source_name=self._source_name,
+            source_id=self._source_id,
             silent_s=SILENT_S,
         )
 
@@ -142,6 +142,8 @@ class Schedule:
                 if is_ours:
                     self._scan()
                 self.last_fault = None
+            except KeyboardInterrupt:
+                telemetry.logger().info("scan_stopped")
             except EcgbatchError as fault:
                 self.last_fault = fault.reason
                 telemetry.logger().warning("scan_failed", reason=fault.reason)
@@ -161,6 +163,6 @@ class _Executor(ThreadPoolExecutor):  # type: ignore[misc] # APScheduler is not 
         super()._do_submit_job(job, run_times)
 
 
-def schedule_name(settings: Service, source_name: str) -> str:
-    """The schedule in the database; the source's name may be a folder, so it is hashed."""
-    return f"{timetable.title(settings)}, source {sha256(source_name.encode()).hexdigest()[:12]}"
+def schedule_name(settings: Service, source_id: int) -> str:
+    """The schedule in the database, the same for all services that share it."""
+    return f"{timetable.title(settings)}, source {source_id}"

@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ecgbatch.store.engine import now
 from ecgbatch.store.runs import SCAN
-from ecgbatch.store.tables import run, source
+from ecgbatch.store.tables import run
 from ecgbatch.store.tables_ledger import firing, heartbeat
 from ecgbatch.terms import ExitCode
 
@@ -50,13 +50,13 @@ def take_over(
     due_at: datetime,
     worker: str,
     *,
-    source_name: str,
+    source_id: int,
     silent_s: float,
 ) -> bool:
     """Take a due time again whose scan failed, or whose service died before its end.
 
     Args:
-        source_name: whose scans count as this schedule's.
+        source_id: whose scans count as this schedule's.
         silent_s: a service without a heartbeat for so long is dead.
 
     Returns:
@@ -66,7 +66,7 @@ def take_over(
     free = or_(firing.c.worker == worker, ~_lives(moment - timedelta(seconds=silent_s)))
     taken = connection.execute(
         update(firing)
-        .where(_is(schedule, due_at), ~_was_scanned(source_name), free)
+        .where(_is(schedule, due_at), ~_was_scanned(source_id), free)
         .values(worker=worker, fired_at=moment)
     )
     return taken.rowcount == 1
@@ -76,10 +76,9 @@ def _is(schedule: str, due_at: datetime) -> ColumnElement[bool]:
     return and_(firing.c.schedule == schedule, firing.c.due_at == due_at)
 
 
-def _was_scanned(source_name: str) -> Exists:
+def _was_scanned(source_id: int) -> Exists:
     return exists().where(
-        run.c.source_id == source.c.source_id,
-        source.c.name == source_name,
+        run.c.source_id == source_id,
         run.c.kind.in_((SCAN, "run-once")),
         run.c.exit_code.in_(SUCCESSES),
         run.c.ended_at >= firing.c.fired_at,

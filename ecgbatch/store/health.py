@@ -54,6 +54,10 @@ class Beat:
     started_at: datetime
     seen_at: datetime
 
+    def age_s(self, moment: datetime) -> float:
+        """Seconds from then to `moment`."""
+        return (moment - self.seen_at).total_seconds()
+
 
 @dataclass(frozen=True, slots=True)
 class ScanRow:

@@ -15,15 +15,18 @@ SCHEDULE = "every 300 s, source abc"
 
 def take_over(connection: Connection, worker: str, silent_s: float = 60.0) -> bool:
     return firings.take_over(
-        connection, SCHEDULE, DUE, worker, source_name="inbox", silent_s=silent_s
+        connection, SCHEDULE, DUE, worker, source_id=source(connection), silent_s=silent_s
     )
 
 
-def scan_ended(connection: Connection, exit_code: int) -> None:
-    source_id = ledger.ensure_source(
-        connection, "inbox", kind="folder", root="/inbox", authority="MRN", time_zone=None
+def source(connection: Connection, name: str = "inbox") -> int:
+    return ledger.ensure_source(
+        connection, name, kind="folder", root="/inbox", authority="MRN", time_zone=None
     )
-    run_id = ledger.start_run(connection, "scan", source_id, "h:1")
+
+
+def scan_ended(connection: Connection, exit_code: int, name: str = "inbox") -> None:
+    run_id = ledger.start_run(connection, "scan", source(connection, name), "h:1")
     ledger.end_run(connection, run_id, exit_code, {})
 
 
@@ -68,6 +71,7 @@ def test_failed_scan_is_taken_up_again_and_a_done_one_not(connection: Connection
     assert not take_over(connection, "a")  # nobody has taken it
     firings.take(connection, SCHEDULE, DUE, "a")
     scan_ended(connection, 4)
+    scan_ended(connection, 0, "another source")
 
     assert take_over(connection, "a")
     scan_ended(connection, 1)

@@ -30,7 +30,7 @@ def settings(interval_s: int = 1, schedule: str = "") -> Service:
 def running(
     engine: Engine, scan: Callable[[], object], of: Service, identity: str = "a"
 ) -> Iterator[Schedule]:
-    schedule = Schedule(of, "inbox", engine, identity, scan)
+    schedule = Schedule(of, 1, engine, identity, scan)
     schedule.start()
     try:
         yield schedule
@@ -106,7 +106,7 @@ def test_failed_scan_is_shown_and_the_next_one_runs(engine: Engine) -> None:
         if (fault := next(outcomes, None)) is not None:
             raise fault
 
-    schedule = Schedule(settings(), "inbox", engine, "a", scan)
+    schedule = Schedule(settings(), 1, engine, "a", scan)
     schedule.start()
     assert wait_for(lambda: len(seen) >= 4)
     schedule.stop()
@@ -120,7 +120,7 @@ def test_scan_of_a_service_that_died_is_made_up_for(engine: Engine) -> None:
     due = timetable.last_due(timetable.trigger(of), datetime.now(UTC))
     assert due is not None
     with transaction(engine) as connection:
-        assert firings.take(connection, schedule_name(of, "inbox"), due, "one that died")
+        assert firings.take(connection, schedule_name(of, 1), due, "one that died")
     scans: list[int] = []
 
     with running(engine, lambda: scans.append(1), of) as schedule:
@@ -161,11 +161,3 @@ def test_stopped_schedule_begins_nothing(engine: Engine) -> None:
 
     time.sleep(1.3)
     assert len(scans) == number
-
-
-def test_name_of_a_schedule_shows_no_folder() -> None:
-    name = schedule_name(settings(300), "/srv/cardiology/exports")
-
-    assert "srv" not in name
-    assert name.startswith("every 300 s, source ")
-    assert name != schedule_name(settings(300), "another")
