@@ -238,6 +238,9 @@ REASONS: dict[ReasonCode, Reason] = {
         _E, "The file changed while it was read; it is read again later."
     ),
     _C.READ_FAILED: Reason(_E, "The file could not be read; check its permissions and the share."),
+    _C.OUT_OF_MEMORY: Reason(
+        _E, "This machine had too little memory for this ECG; it is tried again, give it more."
+    ),
     _C.CRASH_LOOP: Reason(
         _X,
         "Workers were lost on this ECG, claimed alone, one after another; keep it, report it, then retry by hand.",

@@ -205,6 +205,7 @@ class ReasonCode(StrEnum):
     FILE_TOO_LARGE = "file_too_large"
     CHANGED_WHILE_READING = "changed_while_reading"
     READ_FAILED = "read_failed"
+    OUT_OF_MEMORY = "out_of_memory"
     CRASH_LOOP = "crash_loop"
     INTERRUPTED = "interrupted"
     OPERATOR = "operator"
