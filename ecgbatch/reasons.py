@@ -247,6 +247,9 @@ REASONS: dict[ReasonCode, Reason] = {
         _E,
         "A scored file could not be put into the archive; check its permissions and space; the next run tries again.",
     ),
+    _C.OUT_OF_MEMORY: Reason(
+        _E, "This machine had too little memory for this ECG; it is tried again, give it more."
+    ),
     _C.CRASH_LOOP: Reason(
         _X,
         "Workers were lost on this ECG, claimed alone, one after another; keep it, report it, then retry by hand.",

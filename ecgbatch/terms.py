@@ -207,6 +207,7 @@ class ReasonCode(StrEnum):
     CHANGED_WHILE_READING = "changed_while_reading"
     READ_FAILED = "read_failed"
     ARCHIVE_FAILED = "archive_failed"
+    OUT_OF_MEMORY = "out_of_memory"
     CRASH_LOOP = "crash_loop"
     INTERRUPTED = "interrupted"
     OPERATOR = "operator"

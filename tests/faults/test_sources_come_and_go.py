@@ -156,7 +156,7 @@ def test_after_500_events_every_file_that_is_there_has_its_disposition(tmp_path:
         if turn % 5 == 0:
             unmounted(share)
     for _ in range(SCANS_UNTIL_GONE + 1):
-        share.tell("UPDATE work SET next_at = '2000-01-01 00:00:00.000000' WHERE next_at > ''")
+        share.tell("UPDATE work SET next_at = '2000-01-01T00:00:00.000000Z' WHERE next_at > ''")
         summary = share.run()
 
     assert sum(summary.counts.values()) == share.ask("SELECT count(*) AS n FROM item")[0]["n"]
