@@ -289,7 +289,8 @@ def test_cheap_checks_pass_after_a_whole_run(whole: Site) -> None:
 @pytest.mark.parametrize(
     ("check_id", "statement"),
     [
-        ("I3b", f"UPDATE result SET work_id = NULL WHERE {RESULT}"),
+        ("I3b", f"DELETE FROM result WHERE {RESULT}"),
+        ("I3b", "DELETE FROM event WHERE kind = 'finished' AND to_state = 'rejected'"),
         ("I5b", f"UPDATE work SET lease_until = finished_at WHERE {SCORED}"),
         ("I5b", f"UPDATE work SET token = 0 WHERE {SCORED}"),
     ],
