@@ -50,6 +50,12 @@ def source_root(connection: Connection, source_id: int) -> str:
     return str(connection.execute(root).scalar_one())
 
 
+def has_other_than_folders(connection: Connection) -> bool:
+    """Whether some source cannot be opened by what the database knows of it."""
+    other = select(source.c.source_id).where(source.c.kind != "folder").limit(1)
+    return connection.execute(other).first() is not None
+
+
 def start_run(connection: Connection, kind: str, source_id: int | None, worker: str) -> int:
     """A new run of one worker; events and results carry its number."""
     started = insert(run).values(
