@@ -27,6 +27,7 @@ from ecgbatch.working import (
     bench_for,
     bury_the_dead,
     patiently,
+    waited_until,
     work_through,
 )
 
@@ -128,7 +129,8 @@ def _due(desk: Desk) -> int:
         with transaction(desk.engine) as connection:
             if control.is_halted(connection):
                 return 0
-            return overview.due(connection, desk.source_id, desk.champion.digest)
+            as_of = waited_until(connection, desk)
+            return overview.due(connection, desk.source_id, desk.champion.digest, as_of)
 
     return patiently(desk, ask)
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, create_engine, text
 from ecgbatch.admission import activate
 from ecgbatch.identity import create_site_key
 from ecgbatch.settings import load_settings
-from ecgbatch.store.engine import open_engine
+from ecgbatch.store.engine import open_engine, read_only
 from ecgbatch.store.migrate import migrate
 from tests.support.bundles import save_quick_bundle
 
@@ -27,7 +27,7 @@ class Field:
     inbox: Path
 
     def engine(self) -> Engine:
-        return open_engine(self.url)
+        return read_only(self.url)
 
 
 @dataclass(frozen=True)
