@@ -13,8 +13,10 @@ from ecgbatch.records import Member, Outcome, Quarantined
 from ecgbatch.sources.folder import FolderSource
 from ecgbatch.sources.folder_archive import Archive
 from ecgbatch.sources.folder_read import read_member
-from ecgbatch.store import ledger
+from ecgbatch.store import ledger, memory
+from ecgbatch.store.archive import archived
 from ecgbatch.store.engine import transaction
+from ecgbatch.store.locks import source_lock
 from ecgbatch.store.tables import event, item
 from ecgbatch.terms import ReasonCode
 from tests.support import ledger as support
@@ -268,3 +270,19 @@ def test_second_look_is_not_needed_with_markers(ward: Ward) -> None:
     marked.whole_look()
     assert marked.work(scored(facts("e1"))) == 1
     assert ward.shown() == {"a.xml": ("scored", None)}
+
+
+def test_a_scan_that_lost_its_lock_keeps_no_watermark_and_archives_nothing(ward: Ward) -> None:
+    source_id = ward.looker.source_id
+    with source_lock(ward.engine, source_id) as held:
+        with transaction(ward.engine) as connection:
+            memory.keep_watermark(connection, source_id, "mine", held)
+            connection.execute(text("UPDATE source SET scan_token = scan_token + 1"))
+        with pytest.raises(SetupFault) as caught, transaction(ward.engine) as connection:
+            memory.keep_watermark(connection, source_id, "stale", held)
+        assert caught.value.reason is ReasonCode.LOCK_LOST
+        with pytest.raises(SetupFault), transaction(ward.engine) as connection:
+            archived(connection, [1], ward.looker.run_id, held, moves=True)
+
+    with transaction(ward.engine) as connection:
+        assert memory.watermark(connection, source_id) == "mine"
