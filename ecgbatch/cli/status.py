@@ -27,7 +27,7 @@ def command(
     Exit code 0: nothing needs a person. 1: failed or unsupported items are not acknowledged.
     """
     from ecgbatch.preparation import open_to_read
-    from ecgbatch.store import bundles, ledger, overview, queries
+    from ecgbatch.store import bundles, control, ledger, overview, queries
     from ecgbatch.store.engine import transaction
 
     engine = open_to_read(settings_from(config_file, db_url))
@@ -35,6 +35,7 @@ def command(
         counts = ledger.balance(connection)
         reasons = overview.reasons(connection)
         champion = bundles.champion(connection)
+        halt = control.halted(connection)
         runs = queries.last_runs(connection, limit=1)
         attention = queries.attention(connection)
         failures = queries.failures(connection) if with_failures else []
@@ -45,6 +46,7 @@ def command(
             "counts": counts,
             "reasons": reasons,
             "champion": None if champion is None else replace(champion, location=None),
+            "halted": halt,
             "last_run": runs[0] if runs else None,
             "attention": attention,
         }
@@ -55,6 +57,8 @@ def command(
         click.echo(f"champion: {champion.name} {champion.version}, digest {champion.digest[:12]}")
         if not champion.is_clinical:
             click.echo(DEMONSTRATION_NOTICE)
+    if halt is not None:
+        click.echo(f"halted since {halt.at:%Y-%m-%d %H:%M:%S} UTC by {halt.by}: {halt.why}")
     if runs:
         ended = runs[0].exit_code
         state = "not ended" if ended is None else f"exit code {ended}"
