@@ -59,15 +59,21 @@ def ignore(connection: Connection, choice: Choice) -> int:
         else columns.disposition.in_(_BY_CODE)
     )
     wanted = select(columns.item_id).where(may_be, chosen(choice, columns.item_id, columns.reason))
+    ignored: list[int] = []
     with act_on(connection, choice, "ignore") as doing:
         item_ids = list(connection.execute(wanted.order_by(columns.item_id)).scalars())
         for batch in batches(item_ids):
             _hold_work(connection, batch)
             rows = _items(connection, batch)
+            # Asked again: some may have been scored until they were held.
+            still = wanted.where(columns.item_id.in_(batch))
+            still_wanted = set(connection.execute(still).scalars())
+            rows = [row for row in rows if row.item_id in still_wanted]
             _ignore(connection, [row.item_id for row in rows])
             doing.add(_moved("ignored", row, ItemState.IGNORED) for row in rows)
-            doing.count += len(rows)
-        for batch in batches(item_ids):
+            ignored += [row.item_id for row in rows]
+        doing.count = len(ignored)
+        for batch in batches(ignored):
             rows = _items(connection, batch)
             placed = _placed(connection, rows)
             for row in rows:
