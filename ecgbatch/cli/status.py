@@ -31,7 +31,7 @@ def command(
     Exit code 0: nothing needs a person. 1: failed or unsupported items are not acknowledged.
     """
     from ecgbatch.preparation import open_to_read
-    from ecgbatch.store import alarms, bundles, health, ledger, overview, queries
+    from ecgbatch.store import alarms, bundles, control, health, ledger, overview, queries
     from ecgbatch.store.engine import transaction
 
     engine = open_to_read(settings_from(config_file, db_url))
@@ -39,6 +39,7 @@ def command(
         counts = ledger.balance(connection)
         reasons = overview.reasons(connection)
         champion = bundles.champion(connection)
+        halt = control.halted(connection)
         runs = queries.last_runs(connection, limit=1)
         attention = queries.attention(connection)
         moment = ledger.now(connection)
@@ -53,6 +54,7 @@ def command(
             "counts": counts,
             "reasons": reasons,
             "champion": None if champion is None else replace(champion, location=None),
+            "halted": halt,
             "last_run": runs[0] if runs else None,
             "last_scan": scan,
             "heartbeats": [
@@ -68,6 +70,8 @@ def command(
         click.echo(f"champion: {champion.name} {champion.version}, digest {champion.digest[:12]}")
         if not champion.is_clinical:
             click.echo(DEMONSTRATION_NOTICE)
+    if halt is not None:
+        click.echo(f"halted since {halt.at:%Y-%m-%d %H:%M:%S} UTC by {halt.by}: {halt.why}")
     if runs:
         ended = runs[0].exit_code
         state = "not ended" if ended is None else f"exit code {ended}"

@@ -59,17 +59,26 @@ def ignore(connection: Connection, choice: Choice) -> int:
         else columns.disposition.in_(_BY_CODE)
     )
     wanted = select(columns.item_id).where(may_be, chosen(choice, columns.item_id, columns.reason))
+    ignored: list[int] = []
     with act_on(connection, choice, "ignore") as doing:
         item_ids = list(connection.execute(wanted.order_by(columns.item_id)).scalars())
         for batch in batches(item_ids):
             _hold_work(connection, batch)
             rows = _items(connection, batch)
+            # Asked again: some may have been scored until they were held.
+            still = wanted.where(columns.item_id.in_(batch))
+            still_wanted = set(connection.execute(still).scalars())
+            rows = [row for row in rows if row.item_id in still_wanted]
             _ignore(connection, [row.item_id for row in rows])
             doing.add(_moved("ignored", row, ItemState.IGNORED) for row in rows)
-            doing.count += len(rows)
-        for batch in batches(item_ids):
-            for row in _items(connection, batch):
-                doing.add(_give_way(connection, row, doing.moment))
+            ignored += [row.item_id for row in rows]
+        doing.count = len(ignored)
+        for batch in batches(ignored):
+            rows = _items(connection, batch)
+            placed = _placed(connection, rows)
+            for row in rows:
+                if row.recording_id in placed:
+                    doing.add(_give_way(connection, row, doing.moment))
     return doing.count
 
 
@@ -87,8 +96,10 @@ def undo_ignore(connection: Connection, choice: Choice) -> int:
             rows = [row for row in _items(connection, batch) if row.state == ItemState.IGNORED]
             for row in rows:
                 doing.add([_moved("taken_up", row, _take_up(connection, row, doing.moment))])
+            placed = _placed(connection, rows)
             for row in rows:
-                doing.add(_stand_again(connection, row, doing.moment))
+                if row.recording_id in placed:
+                    doing.add(_stand_again(connection, row, doing.moment))
             doing.count += len(rows)
     return doing.count
 
@@ -129,7 +140,7 @@ def _ignore(connection: Connection, item_ids: Sequence[int]) -> None:
 
 def _give_way(connection: Connection, row: Row[Any], moment: datetime) -> list[Event]:
     """Let those stand that the ignored recording stood against, unless it lies elsewhere too."""
-    if row.recording_id is None or _spot_of(connection, row.recording_id) is not None:
+    if _spot_of(connection, row.recording_id) is not None:
         return []
     events: list[Event] = []
     for other_id in linking.linked_with(connection, row.recording_id, _spot(row)):
@@ -141,21 +152,18 @@ def _give_way(connection: Connection, row: Row[Any], moment: datetime) -> list[E
 
 
 def _stand_again(connection: Connection, row: Row[Any], moment: datetime) -> list[Event]:
-    if row.recording_id is None:
-        return []
-    events = []
-    if _has_place(connection, row.recording_id):
-        events = linking.place_again(connection, row.recording_id, _spot(row), moment)
+    events = linking.place_again(connection, row.recording_id, _spot(row), moment)
     return events + _reopened(connection, row.recording_id)
 
 
-def _has_place(connection: Connection, recording_id: int) -> bool:
-    """One that failed has none among the exports of its acquisition."""
+def _placed(connection: Connection, rows: Sequence[Row[Any]]) -> set[int]:
+    """The recordings that have a place in their acquisition: one that failed has none."""
     known = exists().where(result.c.recording_id == recording.c.recording_id)
     found = select(recording.c.recording_id).where(
-        recording.c.recording_id == recording_id, or_(recording.c.superseded_at.is_not(None), known)
+        recording.c.recording_id.in_({row.recording_id for row in rows} - {None}),
+        or_(recording.c.superseded_at.is_not(None), known),
     )
-    return connection.execute(found).first() is not None
+    return set(connection.execute(found).scalars())
 
 
 def _reopened(connection: Connection, recording_id: int) -> list[Event]:

@@ -154,10 +154,13 @@ def test_nothing_is_scored_while_halted(site: Path, tmp_path: Path) -> None:
 
     run(site, tmp_path / "inbox")
     assert ask(site, "status").json["counts"]["waiting"] == 7
+    assert ask(site, "status").json["halted"]["why"] == "maintenance"
+    assert "UTC by" in ecgbatch("status", "--db", f"sqlite:///{site}").out
 
     assert ask(site, "resume", "--reason", "done").json == {"halted": False, "changed": True}
     run(site, tmp_path / "inbox")
     assert ask(site, "status").json["counts"]["waiting"] == 0
+    assert ask(site, "status").json["halted"] is None
 
 
 @pytest.mark.parametrize(

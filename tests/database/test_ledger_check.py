@@ -178,6 +178,20 @@ def test_database_without_anything_has_no_findings(connection: Connection) -> No
     assert checks.broken(connection) == []
 
 
+def test_ledger_from_before_the_second_migration_has_no_findings(whole: Site) -> None:
+    """Then results named no work, and nothing had a hash; losses were not counted."""
+    for statement in (
+        "UPDATE result SET work_id = NULL",
+        "UPDATE event SET prev_hash = NULL, hash = NULL",
+        "UPDATE audit SET prev_hash = NULL, hash = NULL",
+        "UPDATE run SET events = NULL, chain_head = NULL",
+        "UPDATE work SET losses = 0, reason = 'retries_spent' WHERE reason = 'crash_loop'",
+    ):
+        change(whole.connection, statement)
+
+    assert checks.broken(whole.connection) == []
+
+
 @pytest.mark.parametrize(("check_id", "statement"), BROKEN)
 def test_broken_promise_is_seen_by_its_check_alone(
     whole: Site, check_id: str, statement: str

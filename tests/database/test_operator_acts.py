@@ -1,9 +1,12 @@
 """What operators do by hand: retry, ignore and its undoing, acknowledge; each leaves its trace."""
 
+import threading
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import Engine, delete, select, text, update
 
 from ecgbatch.errors import LeaseLost, SetupFault
 from ecgbatch.records import Quarantined
@@ -11,6 +14,7 @@ from ecgbatch.store import audit as acknowledging
 from ecgbatch.store import bundles, checks, ledger, overview, queries
 from ecgbatch.store.acts import Choice
 from ecgbatch.store.bundles import BundleRow
+from ecgbatch.store.engine import transaction
 from ecgbatch.store.ignoring import ignore, undo_ignore
 from ecgbatch.store.retrying import retry
 from ecgbatch.store.tables import activation, audit, event, item, work
@@ -25,6 +29,7 @@ from tests.support.ledger import (
     rejected,
     scored,
     sighting,
+    site,
 )
 
 DAMAGED = Quarantined(facts("e4"), ReasonCode.CHECKSUM_MISMATCH, "decode")
@@ -439,3 +444,49 @@ def test_ledger_balances_after_every_act(inbox: Site) -> None:
 
     counts = ledger.balance(inbox.connection)
     assert counts[Disposition.IGNORED] == counts[Disposition.WAITING] == 1
+
+
+def work_through(engine: Engine, inbox: Site) -> None:
+    """A worker with a run of its own, until nothing is left."""
+    with transaction(engine) as connection:
+        run_id = ledger.start_run(connection, "work", None, "w")
+    inbox = replace(inbox, provenance=replace(inbox.provenance, run_id=run_id))
+    while True:
+        with transaction(engine) as connection:
+            units = replace(inbox, connection=connection).claim(3)
+        if not units:
+            return
+        for unit in units:
+            with suppress(LeaseLost), transaction(engine) as connection:
+                here = replace(inbox, connection=connection)
+                here.finish(unit, scored(facts(unit.locator)))
+
+
+def ignore_from_the_end(engine: Engine, item_ids: list[int]) -> None:
+    for first in range(len(item_ids), 0, -3):
+        with transaction(engine) as connection:
+            ignore(connection, Choice("op", "x", items=item_ids[first - 3 : first]))
+
+
+def test_worker_and_operator_at_once_leave_no_ignored_item_with_a_risk(engine: Engine) -> None:
+    """Whichever comes first to an item: it is scored, or ignored without a result."""
+    with transaction(engine) as connection:
+        inbox = site(connection)
+        inbox.note(*(sighting(f"{number}") for number in range(60)))
+        inbox.admit()
+        item_ids = list(connection.execute(select(item.c.item_id)).scalars())
+    threads = [threading.Thread(target=work_through, args=(engine, inbox)) for _ in range(2)]
+    threads.append(threading.Thread(target=ignore_from_the_end, args=(engine, sorted(item_ids))))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with transaction(engine) as connection:
+        assert checks.broken(connection) == []
+        counts = ledger.balance(connection)
+        assert counts[Disposition.SCORED] + counts[Disposition.IGNORED] == 60
+        with_risk = select(item.c.item_id).where(
+            item.c.state == "ignored", item.c.recording_id.is_not(None)
+        )
+        assert connection.execute(with_risk).all() == []
