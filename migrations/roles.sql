@@ -85,7 +85,7 @@ BEGIN
     ('ecgbatch_worker', 'UPDATE', ARRAY[
       'source', 'item', 'recording', 'work', 'finding', 'run', 'supersession', 'firing', 'heartbeat',
       'alert']),
-    ('ecgbatch_worker', 'DELETE', ARRAY['heartbeat', 'alert']),
+    ('ecgbatch_worker', 'DELETE', ARRAY['heartbeat']),
     ('ecgbatch_worker', 'INSERT', ARRAY['identity.patient_identifier']),
     -- The operator sees everything but identifiers and changes states, never results.
     ('ecgbatch_operator', 'SELECT', ARRAY[
@@ -97,8 +97,8 @@ BEGIN
       'work', 'run', 'bundle', 'bundle_stratum', 'activation', 'event', 'audit', 'supersession',
       'rescore', 'control', 'patient']),
     ('ecgbatch_operator', 'UPDATE', ARRAY[
-      'item', 'recording', 'work', 'run', 'bundle', 'activation', 'supersession', 'control',
-      'patient']),
+      'item', 'recording', 'work', 'run', 'bundle', 'activation', 'supersession', 'rescore',
+      'control', 'patient']),
     -- Identifiers: written by the worker, read by this role alone.
     ('ecgbatch_identity', 'SELECT', ARRAY['identity.patient_identifier'])
   ) AS listed (role_name, privilege, objects)

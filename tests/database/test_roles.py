@@ -92,10 +92,10 @@ def test_the_worker_changes_no_result_score_event_or_act(site: Hospital) -> None
     assert not allowed(site, "worker", "INSERT INTO {} DEFAULT VALUES", ("audit",))
 
 
-def test_the_worker_deletes_signs_of_life_and_alarms_alone(site: Hospital) -> None:
+def test_the_worker_deletes_signs_of_life_alone(site: Hospital) -> None:
     deletable = allowed(site, "worker", "DELETE FROM {} WHERE false", TABLES)
 
-    assert deletable == {"heartbeat", "alert"}
+    assert deletable == {"heartbeat"}
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "owner"])
@@ -153,7 +153,7 @@ def test_those_who_only_read_see_no_table_and_write_none(site: Hospital, role: s
 def test_the_operator_changes_states_and_no_result(site: Hospital) -> None:
     assert updatable(site, "operator") == {
         *("item", "recording", "work", "run", "bundle", "activation", "supersession"),
-        *("control", "patient"),
+        *("rescore", "control", "patient"),
     }
     assert allowed(site, "operator", "DELETE FROM {} WHERE false", TABLES) == set()
     for name in ("result", "score", "finding", "source"):
