@@ -103,5 +103,7 @@ class Workers:
         return subprocess.Popen(  # noqa: S603
             [sys.executable, "-P", "-m", "ecgbatch.service.child", str(os.getpid()), *self.command],
             stdin=subprocess.DEVNULL,
+            # Ctrl-C at a terminal reaches the service alone, which tells them once.
+            process_group=0,
             env={**environment, **self.environment},
         )
