@@ -90,7 +90,7 @@ def _round(engine: Engine, name: str, run_id: int) -> tuple[int, int]:
             run_id=run_id,
         )
     for unit in units:
-        time.sleep(0.01)
+        time.sleep(0.03)
         try:
             with transaction(engine) as connection:
                 ledger.renew(connection, units, LEASE_S)

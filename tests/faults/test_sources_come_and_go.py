@@ -35,7 +35,7 @@ class Weather:
 
     def happen(self) -> None:
         events: tuple[Callable[[], None], ...] = (
-            *(self.arrive,) * 4,
+            *(self.arrive,) * 6,
             *(self.rename,) * 2,
             *(self.delete,) * 2,
             self.replace,

@@ -40,6 +40,7 @@ class Job:
     Attributes:
         earlier: the version before, for writers that replace one.
         lags: its writer's clock is behind.
+        pause: what happens in place of a rest.
         is_unguarded: half-written, its format would not show it; so it never rests for long.
         longest_s: the longest time that the file stood still between two of its bytes.
     """
@@ -51,11 +52,15 @@ class Job:
     earlier: RecordingBytes
     is_late: bool = False
     lags: bool = False
+    pause: Callable[[], None] | None = None
     is_unguarded: bool = False
     longest_s: float = 0.0
     last: float = field(default_factory=time.monotonic)
 
     def rest(self, *, may_be_long: bool = False) -> None:
+        if self.pause is not None:
+            self.pause()
+            return
         is_long = may_be_long and self.random.random() < 0.15
         short_s = SLOW_S if self.lags else SHORT_S
         time.sleep(LONG_S if is_long else self.random.uniform(0, short_s))
@@ -275,15 +280,22 @@ def old_enough(root: Path) -> Callable[[Iterable[Sighting]], Iterable[Sighting]]
     return choose
 
 
-def test_control_the_age_of_a_file_takes_incomplete_bytes_for_whole(
-    sqlite: Engine, tmp_path: Path
+@pytest.mark.parametrize(
+    ("rule", "is_fooled"), [("two looks", False), pytest.param("age", True, id="control: age")]
+)
+def test_the_age_of_a_file_takes_incomplete_bytes_for_whole_and_two_looks_do_not(
+    sqlite: Engine, tmp_path: Path, rule: str, is_fooled: bool
 ) -> None:
+    """The same writers, their clock an hour behind, with a look and work after every piece."""
     root = tmp_path / "inbox"
     root.mkdir()
     style = STYLES.index(copied_with_old_times)
-    jobs = {style: [job_of(root, style, n, UNGUARDED[n % 2]) for n in range(20)]}
-    with ward(sqlite, root, 0.0, GRACE_S, old_enough(root)) as inbox:
-        write_and_watch(inbox, jobs, at_once=20)
-        wrong = from_no_version(sqlite, jobs[style])
+    jobs = [job_of(root, style, n, UNGUARDED[n % len(UNGUARDED)]) for n in range(8)]
+    settle_s, choose = (0.0, old_enough(root)) if rule == "age" else (300.0, tuple)
+    with ward(sqlite, root, settle_s, GRACE_S, choose) as inbox:
+        for job in jobs:
+            job.pause = inbox.look_and_work
+            copied_with_old_times(job)
+        wrong = from_no_version(sqlite, jobs)
 
-    assert wrong - stopped_by_the_machine(jobs[style])
+    assert bool(wrong) is is_fooled

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from ecgbatch.admission import activate
 from ecgbatch.bundle.load import load_bundle
@@ -23,7 +23,6 @@ from ecgbatch.store.engine import transaction
 from tests.support.bundles import save_small_bundle
 from tests.support.ledger import provenance
 
-Admit = Callable[[Connection, int, str, float, float], int]
 Choose = Callable[[Iterable[Sighting]], Iterable[Sighting]]
 
 
@@ -90,13 +89,16 @@ class Ward:
         except LeaseLost:
             return
 
+    def look_and_work(self) -> None:
+        self.look()
+        self.work()
+
     def until_settled(self, seconds: float) -> None:
         """Look and work until nothing waits any more."""
         until = time.monotonic() + seconds
         while self.waiting():
             assert time.monotonic() < until, "it does not come to rest"
-            self.look()
-            self.work()
+            self.look_and_work()
             time.sleep(0.02)
 
     def waiting(self) -> int:
