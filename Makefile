@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: demo test fuzz check docs demo-bundle wheel clean
+.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak check docs demo-bundle wheel clean
 
 # Set up, then score the sample ECGs that ship with the project into ecgbatch-demo.db.
 demo: .venv/.base
@@ -15,6 +15,24 @@ test: .venv/.test
 # carries a size, a CRC or a checksum, 5,000 of the others.
 fuzz: .venv/.test
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.fuzz
+
+# Kill -9 two workers 200 times over 5,000 files, on SQLite and on PostgreSQL, with controls; JSON last.
+fault-headline: .venv/.test
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.headline
+
+# The fault tests that take too long for every change: long outages, a broken network, system calls
+# that fail, every crash point.
+fault-nightly: .venv/.test
+	ECGBATCH_TEST_CRASH_POINTS=all OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -m nightly --timeout 3600 tests/faults
+	ECGBATCH_TEST_CRASH_POINTS=all OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q --timeout 3600 tests/faults/test_crash_points.py
+
+# Before a release: the upgrade of a ledger with rows in it under a running worker, and very many files.
+fault-release: .venv/.test
+	ECGBATCH_TEST_FILES=200000 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q --timeout 3600 tests/faults/test_upgrade.py tests/faults/test_many_files.py
+
+# 20,000 recordings through the service, files arriving all the time; JSON last.
+fault-soak: .venv/.test
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.soak
 
 # Style, types, layers, spelling.
 check: .venv/.test
