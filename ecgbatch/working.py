@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from ecgbatch import telemetry
 from ecgbatch.admission import load_scorer
-from ecgbatch.errors import EcgbatchError, InputFault, LeaseLost, TransientFault
+from ecgbatch.errors import EcgbatchError, InputFault, LeaseLost, SetupFault, TransientFault
 from ecgbatch.heartbeat import Heartbeat
 from ecgbatch.identity import Pseudonymiser
 from ecgbatch.isolation.decoder import Decoder
@@ -169,8 +169,8 @@ def work_through(
                 return n_done
             try:
                 _work_one(desk, unit, bench.instruments, provenance, heart)
-            except BaseException:
-                _give_back(desk, units[place:])
+            except BaseException as fault:
+                _give_back(desk, units[place + _is_its_own(fault) :])
                 raise
             n_done += 1
             desk.reporter.progress(n_done, max(expected, n_done))
@@ -236,6 +236,16 @@ def _claimed(desk: Desk, provenance: Provenance, as_of: datetime | None) -> list
     if desk.stop.is_set():
         return []
     return patiently(desk, claim)
+
+
+def _is_its_own(fault: BaseException) -> bool:
+    """Whether the ECG at hand may be to blame for the end of its worker.
+
+    Then it is not given back: its lease runs out, it is claimed alone, and after a few workers it
+    is set aside. Given back it would be the first again, and nothing behind it ever scored.
+    """
+    innocent = (KeyboardInterrupt, SystemExit, SetupFault, TransientFault)
+    return not isinstance(fault, innocent)
 
 
 def _give_back(desk: Desk, units: list[WorkUnit]) -> None:

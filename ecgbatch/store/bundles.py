@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy import Connection, exists, insert, or_, select, update
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.reasons import REASONS
@@ -97,8 +97,8 @@ def activate(
 ) -> None:
     """Make a registered bundle champion or challenger; nothing happens if it is that already.
 
-    A new champion ends the old one's activation and takes over first scorings that have not
-    finished; leases on them are void.
+    A new champion ends the old one's activation and takes over first scorings and re-scorings
+    that have not finished; leases on them are void.
 
     Args:
         by: the operator's account.
@@ -163,7 +163,7 @@ def _end(connection: Connection, role: BundleRole, digest: str | None) -> None:
 
 
 def _take_over(connection: Connection, old: str, new: str) -> None:
-    """Move unfinished first scorings; where the new champion has its own, that one comes first."""
+    """Move unfinished work; where the new champion has its own first scoring, that comes first."""
     connection.execute(
         update(work)
         .where(work.c.bundle_digest == new, work.c.request == NEW_REQUEST)
@@ -179,9 +179,8 @@ def _take_over(connection: Connection, old: str, new: str) -> None:
         update(work)
         .where(
             work.c.bundle_digest == old,
-            work.c.request == NEW_REQUEST,
             work.c.state.not_in(FINISHED),
-            ~own,
+            or_(work.c.request != NEW_REQUEST, ~own),
         )
         .values(
             bundle_digest=new,

@@ -105,7 +105,7 @@ def claim(
 
     Commit before any byte is read, so that a crash counts. What has lost `max_losses` workers
     while it was the only thing they held is quarantined. Nothing is leased while the ledger is
-    halted.
+    halted, or for a bundle that is neither champion nor challenger any more.
 
     Args:
         source_id: only of this source; None for all.
@@ -117,7 +117,7 @@ def claim(
         SetupFault: DATABASE_REVISION, the database was migrated under a running worker.
     """
     _check_revision(connection)
-    if is_halted(connection):
+    if is_halted(connection) or not _is_active(connection, bundle_digest):
         return []
     moment = now(connection)
     here = [work.c.bundle_digest == bundle_digest, item.c.state == ItemState.ADMITTED, _in(lane)]
@@ -148,6 +148,13 @@ def _check_revision(connection: Connection) -> None:
     stated = select(column("version_num", Text)).select_from(table("alembic_version"))
     if (revision := connection.execute(stated).scalar()) != HEAD:
         raise SetupFault(ReasonCode.DATABASE_REVISION, f"found {revision or 'none'}, needs {HEAD}")
+
+
+def _is_active(connection: Connection, bundle_digest: str) -> bool:
+    active = select(activation.c.activation_id).where(
+        activation.c.bundle_digest == bundle_digest, activation.c.to_at.is_(None)
+    )
+    return connection.execute(active.limit(1)).first() is not None
 
 
 def _in(lane: Lane) -> ColumnElement[bool]:

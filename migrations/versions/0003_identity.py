@@ -1,10 +1,15 @@
 """Merges of merges can be undone one by one; on PostgreSQL the schema for kept identifiers.
 
+A re-scoring that adds no result no longer shows its item as a duplicate.
+
 A snapshot: this file is not edited when the tables move on, a later migration is added.
 """
 
 import sqlalchemy as sa
 from alembic import op
+
+from ecgbatch.store.views_0002 import views_0002
+from ecgbatch.store.views_0003 import views_0003
 
 revision = "0003"
 down_revision = "0002"
@@ -18,12 +23,21 @@ def upgrade() -> None:
     # On SQLite identifiers are in a file of their own, made when the first one is kept.
     if op.get_context().dialect.name != "sqlite":
         _create_identity()
+    _replace_views(views_0003(op.get_context().dialect.name))
 
 
 def downgrade() -> None:
     if op.get_context().dialect.name != "sqlite":
         op.execute("DROP TABLE identity.patient_identifier")
     op.drop_column("patient", "merged_into")
+    _replace_views(views_0002(op.get_context().dialect.name))
+
+
+def _replace_views(views: dict[str, str]) -> None:
+    for view in reversed(views):
+        op.execute(f"DROP VIEW {view}")
+    for statement in views.values():
+        op.execute(statement)
 
 
 def _create_identity() -> None:
