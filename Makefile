@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: demo test fuzz check docs demo-bundle wheel clean
+.PHONY: demo test fuzz fault-release check docs demo-bundle wheel clean
 
 # Set up, then score the sample ECGs that ship with the project into ecgbatch-demo.db.
 demo: .venv/.base
@@ -15,6 +15,10 @@ test: .venv/.test
 # carries a size, a CRC or a checksum, 5,000 of the others.
 fuzz: .venv/.test
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.fuzz
+
+# What a release is tried with beside the tests: 200,000 files in one folder, upgrades both ways.
+fault-release: .venv/.test
+	OMP_NUM_THREADS=1 ECGBATCH_TEST_FILES=200000 .venv/bin/python -m pytest -q tests/faults/test_many_files.py tests/faults/test_upgrade.py tests/migration
 
 # Style, types, layers, spelling.
 check: .venv/.test
