@@ -128,6 +128,18 @@ def _poisoned(digests: list[str]) -> None:
     ecgbatch.working.assess = poison
 
 
+def _failing_on(name: str) -> None:
+    """This file meets a mistake in the program."""
+    assess = ecgbatch.working.assess
+
+    def fail(source: Any, instruments: Any) -> Outcome:
+        if source.members[0].name == name:
+            raise ZeroDivisionError
+        return assess(source, instruments)
+
+    ecgbatch.working.assess = fail
+
+
 def _die_at(statement: int) -> None:
     """Killed at the n-th of the moments."""
     counted = 0
@@ -147,6 +159,7 @@ _HOW: dict[str, Callable[[Any], None]] = {
     "slowly_s": _slowly,
     "poison": _poisoned,
     "die_at": _die_at,
+    "fails_on": _failing_on,
 }
 
 
@@ -247,8 +260,14 @@ def _without_isolation_of_suspects() -> None:
     claims._lease = all_suspect
 
 
+def _without_blame() -> None:
+    """Every unit is given back, whatever ended the worker."""
+    ecgbatch.working._is_its_own = lambda _: False
+
+
 _WITHOUT: dict[str, Callable[[], None]] = {
     "one_transaction": _without_one_transaction,
+    "blame": _without_blame,
     "fence": _without_fence,
     "isolation_of_suspects": _without_isolation_of_suspects,
 }
