@@ -60,10 +60,15 @@ FOR_OPERATORS = (
 
 @dataclass
 class Site:
-    """A scored source full of tokens, and everything that was said meanwhile."""
+    """A scored source full of tokens, and everything that was said meanwhile.
+
+    Attributes:
+        server_log: what the PostgreSQL server wrote, with its default settings; None on SQLite.
+    """
 
     config: Path
     engine: Engine
+    server_log: Path | None = None
     said: dict[str, Ended] = field(default_factory=dict)
 
     def say(self, *command: str) -> Ended:
@@ -94,9 +99,11 @@ def site(
     _write(home / "ZQLfolder")
     create_site_key(home / "site.key")
     url = f"sqlite:///{home / 'ecg.db'}"
+    server_log = None
     if request.param == "postgresql":
         server = request.getfixturevalue("postgres")
         url = server.url(server.create())
+        server_log = server.home / "log"
     lines = (
         f"[database]\nurl = '{url}'\n[log]\nlevel = 'debug'",
         f"[source]\nfolder = '{home / 'ZQLfolder'}'\nname = 'ward'",
@@ -108,7 +115,7 @@ def site(
     ready = ("bundle", "activate", demonstration("bundle"), *WHY)
     assert ecgbatch(*ready, "--config", home / "site.toml").exit_code == 0
     engine = open_engine(url)
-    found = Site(home / "site.toml", engine)
+    found = Site(home / "site.toml", engine, server_log)
     found.say("run-once", "--settle", "0")
     found.say("run-once", "--settle", "0", "--json")
     for command in (*SILENT, *FOR_OPERATORS):
@@ -190,7 +197,8 @@ def test_each_token_in_the_database_stands_in_its_own_column(site: Site) -> None
 
 
 def test_no_file_that_the_program_wrote_holds_a_person(site: Site) -> None:
-    for path in site.config.parent.iterdir():
+    logs = [] if site.server_log is None else [site.server_log]
+    for path in (*site.config.parent.iterdir(), *logs):
         if path.is_file():
             content = path.read_bytes().decode("latin-1")
             people = {one for one in tokens(content) if one.startswith("ZQP") or one in BORN}
