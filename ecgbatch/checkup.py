@@ -1,8 +1,8 @@
 """What `doctor` looks at: what is so and, where it is not well, how to mend it."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from ecgbatch.admission import bundle_for, load_scorer
@@ -10,6 +10,7 @@ from ecgbatch.errors import EcgbatchError
 from ecgbatch.preparation import open_to_read, site_key
 from ecgbatch.provenance import code_version, library_versions
 from ecgbatch.settings import Settings
+from ecgbatch.sources.registry import open_source
 from ecgbatch.store.engine import Engine, sqlite_path
 from ecgbatch.store.migrate import head
 
@@ -66,13 +67,10 @@ def _key(settings: Settings, engine: Engine) -> Line:
 
 
 def _source(settings: Settings) -> Line:
-    if not settings.source.folder:
+    if settings.source.kind == "folder" and not settings.source.folder:
         return Line("source", True, "none in the settings; give --source to run-once")
-    if not os.path.isdir(settings.source.folder):  # noqa: PTH112 - never raises
-        return Line(
-            "source", False, "the folder is not there", "Mount it, or correct source.folder."
-        )
-    return Line("source", True, "the folder is there")
+    with closing(open_source(settings)) as source:
+        return Line("source", True, source.check())
 
 
 def _bundle(settings: Settings, engine: Engine) -> Line:

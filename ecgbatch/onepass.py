@@ -1,22 +1,17 @@
 """The steps of one pass over a source: look, admit, work, and once more if need be."""
 
-import time
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice
 
-from ecgbatch.errors import SetupFault
+from ecgbatch.archiving import put_away
 from ecgbatch.heartbeat import Heartbeat
+from ecgbatch.looking import Looker, conclude, look
 from ecgbatch.settings import Settings
-from ecgbatch.sources.folder import FolderSource
+from ecgbatch.sources.source import Source
 from ecgbatch.store import ledger, overview
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Engine, transaction
 from ecgbatch.store.locks import Held
-from ecgbatch.terms import ReasonCode
 from ecgbatch.working import Desk, Reporter, bench_for, bury_the_dead, work_through
-
-_NOTE_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,50 +26,38 @@ class Pass:
     engine: Engine
     champion: BundleRow
     reporter: Reporter
-    source: FolderSource
+    source: Source
     source_id: int
     run_id: int
     worker: str
     held: Held
     desk: Desk | None = None
 
+    @property
+    def settle_s(self) -> float:
+        """Seconds between the two looks that must agree; 0 where the source needs no second."""
+        return self.settings.stability.settle_s if self.source.settles else 0.0
+
 
 def look_and_work(one: Pass) -> None:
-    settle_s = one.settings.stability.settle_s
+    settle_s = one.settle_s
     bury_the_dead(one.engine, one.source_id)
-    looked_at = _look(one)
+    looker = Looker(one.engine, one.source, one.source_id, one.run_id, one.held)
+    put_away(looker)
+    last = look(looker)
     unstable = _admit(one)
     _work(one)
     if unstable and settle_s:
         one.reporter.notice(
             f"{unstable} new or changed: looking again in {settle_s:g} s (--settle)"
         )
-        time.sleep(settle_s)
-        looked_at = _look(one)
+        one.reporter.pause(settle_s)
+        last = look(looker)
         _admit(one)
         _work(one)
-    with transaction(one.engine) as connection:
-        ledger.mark_missing(connection, one.source_id, looked_at, one.run_id, one.held)
-
-
-def _look(one: Pass) -> datetime:
-    """Note everything that is there; returns when the look began.
-
-    Raises:
-        SetupFault: the source is missing, or suddenly empty.
-    """
-    with transaction(one.engine) as connection:
-        looked_at = ledger.now(connection)
-        present = ledger.present_items(connection, one.source_id)
-    n_seen = 0
-    sightings = one.source.scan()
-    while batch := list(islice(sightings, _NOTE_BATCH)):
-        n_seen += len(batch)
-        with transaction(one.engine) as connection:
-            ledger.note(connection, one.source_id, batch, one.run_id, one.held)
-    if present and not n_seen:
-        raise SetupFault(ReasonCode.SOURCE_UNAVAILABLE, "suddenly empty")
-    return looked_at
+    conclude(looker, last)
+    if left := put_away(looker):
+        one.reporter.notice(f"{left} could not be archived; the next run tries again")
 
 
 def _admit(one: Pass) -> int:
@@ -85,7 +68,7 @@ def _admit(one: Pass) -> int:
             connection,
             one.source_id,
             one.champion.digest,
-            stability.settle_s,
+            one.settle_s,
             stability.grace_s,
             held=one.held,
         )

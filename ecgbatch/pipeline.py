@@ -21,12 +21,13 @@ from ecgbatch.records import (
     RecordingBytes,
     RefusedECG,
     Rejected,
+    RetryLater,
     Risk,
     Scored,
 )
 from ecgbatch.settings import Eligibility, Quality
 from ecgbatch.strata import stratify
-from ecgbatch.terms import Numerics
+from ecgbatch.terms import Numerics, ReasonCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,13 @@ class Instruments:
 
 def assess(source: RecordingBytes, instruments: Instruments) -> Outcome:
     """What becomes of one recording. Every fault of the recording is an outcome, none is raised."""
+    try:
+        return _assess(source, instruments)
+    except MemoryError:
+        return RetryLater(ReasonCode.OUT_OF_MEMORY, "assess")
+
+
+def _assess(source: RecordingBytes, instruments: Instruments) -> Outcome:
     unread = Facts(file_digest=source.file_digest)
     try:
         recording = instruments.decode(source)

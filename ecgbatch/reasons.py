@@ -226,10 +226,15 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.NEW: Reason(_E, "Not yet stable or not yet reached; it is looked at again in the next run."),
     _C.GONE: Reason(_E, "The file disappeared before it was read; bring it back if it matters."),
     _C.SOURCE_UNAVAILABLE: Reason(
-        _E, "The source folder is missing or suddenly empty; check that the share is mounted."
+        _E,
+        "The source is missing, unreachable or suddenly empty; check the share's mount or the source's database.",
     ),
     _C.NOT_REGULAR: Reason(
         _E, "Not a regular file (a link, pipe, socket or device); put the file itself there."
+    ),
+    _C.PATH_OUTSIDE_ROOT: Reason(
+        _E,
+        "The row's path is absolute or leads out of source.path_root; correct the query or the root.",
     ),
     _C.FILE_TOO_LARGE: Reason(
         _E, "Larger than the limit in the settings; no 10-s ECG is that large."
@@ -238,8 +243,12 @@ REASONS: dict[ReasonCode, Reason] = {
         _E, "The file changed while it was read; it is read again later."
     ),
     _C.READ_FAILED: Reason(_E, "The file could not be read; check its permissions and the share."),
-    _C.RETRIES_SPENT: Reason(
-        _X, "Every attempt ended without a result; see the run's log, then retry by hand."
+    _C.ARCHIVE_FAILED: Reason(
+        _E,
+        "A scored file could not be put into the archive; check its permissions and space; the next run tries again.",
+    ),
+    _C.OUT_OF_MEMORY: Reason(
+        _E, "This machine had too little memory for this ECG; it is tried again, give it more."
     ),
     _C.CRASH_LOOP: Reason(
         _X,
@@ -253,6 +262,13 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.DATABASE_MISSING: Reason(_E, "Create the database, then run `ecgbatch migrate`."),
     _C.DATABASE_UNAVAILABLE: Reason(_E, "Check the database's address, service and permissions."),
     _C.DATABASE_REVISION: Reason(_E, "Run `ecgbatch migrate` with this version of ecgbatch."),
+    _C.SOURCE_QUERY_INVALID: Reason(
+        _E,
+        "Correct source.query: one SELECT that only reads, with a unique id, changed_at, and content or path.",
+    ),
+    _C.SOURCE_ROLE_WRITES: Reason(
+        _E, "Give source.url a role that may only SELECT; this one may change tables."
+    ),
     _C.SITE_KEY_MISSING: Reason(
         _E, "Name the site key file in the settings (site.key_file); 32 random bytes, mode 0600."
     ),

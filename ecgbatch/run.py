@@ -1,13 +1,11 @@
 """`run_once` and `scan_once`: prepare, take the source's lock, make one pass, close the run."""
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote_from_bytes
 
 from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for, champion_of
@@ -15,13 +13,15 @@ from ecgbatch.errors import SetupFault, TransientFault
 from ecgbatch.onepass import Pass, look_and_work
 from ecgbatch.preparation import open_database, pseudonymiser_of
 from ecgbatch.settings import Settings
-from ecgbatch.sources.folder import FolderSource
-from ecgbatch.store import identifiers, ledger, overview, queries
+from ecgbatch.sources.registry import open_source
+from ecgbatch.sources.source import Source
+from ecgbatch.store import checks, identifiers, ledger, overview, queries
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Engine, sqlite_path, transaction
 from ecgbatch.store.locks import source_lock
 from ecgbatch.store.overview import ReasonCount
-from ecgbatch.terms import Disposition, ExitCode, ReasonCode
+from ecgbatch.store.runs import SCAN
+from ecgbatch.terms import Disposition, ExitCode
 from ecgbatch.worker_name import own_name
 from ecgbatch.working import Desk, Reporter
 
@@ -101,7 +101,7 @@ def scan_once(settings: Settings, reporter: Reporter) -> RunSummary:
     engine, _ = open_database(settings)
     try:
         champion = champion_of(settings, engine)
-        with _begun(settings, engine, champion, reporter, "scan") as one:
+        with _begun(settings, engine, champion, reporter, SCAN) as one:
             return _closed(one)
     finally:
         engine.dispose()
@@ -114,44 +114,34 @@ def _begun(
     """A pass over the settings' source, with its lock held and its run opened."""
     source = source_of(settings)
     source_id = source_number(engine, settings, source)
-    with source_lock(engine, source_id) as held:
+    with closing(source), source_lock(engine, source_id) as held:
         worker = own_name()
         with transaction(engine) as connection:
             run_id = ledger.start_run(connection, kind, source_id, worker)
         yield Pass(settings, engine, champion, reporter, source, source_id, run_id, worker, held)
 
 
-def source_of(settings: Settings) -> FolderSource:
-    if not settings.source.folder:
-        raise SetupFault(ReasonCode.SETTINGS_INVALID, "source.folder is empty")
+def source_of(settings: Settings) -> Source:
+    """The settings' source; what this program itself writes is no part of it."""
     database = sqlite_path(settings.database_url())
     own: tuple[Path, ...] = ()
     if database is not None:
         database = database.resolve()
         own = (database, database.with_suffix(".key"), identifiers.file_beside(database))
-    return FolderSource(
-        Path(settings.source.folder).resolve(), settings.limits.recording_bytes, own
-    )
+    return open_source(settings, own)
 
 
-def source_number(engine: Engine, settings: Settings, source: FolderSource) -> int:
+def source_number(engine: Engine, settings: Settings, source: Source) -> int:
+    """The key of the source in the database, which gets to know it if it is new."""
     with transaction(engine) as connection:
         return ledger.ensure_source(
             connection,
-            name=settings.source.name or _as_text(source.root),
-            kind="folder",
-            root=_as_text(source.root),
+            name=settings.source.name or source.place,
+            kind=source.kind,
+            root=source.place,
             authority=settings.site.authority,
             time_zone=settings.site.time_zone or None,
         )
-
-
-def _as_text(path: Path) -> str:
-    """The path; percent-encoded where its bytes are no UTF-8, which no database would take."""
-    try:
-        return os.fsencode(path).decode("utf-8")
-    except UnicodeDecodeError:
-        return quote_from_bytes(os.fsencode(path), safe="/")
 
 
 def _closed(one: Pass) -> RunSummary:
@@ -164,6 +154,7 @@ def _closed(one: Pass) -> RunSummary:
         look_and_work(one)
         with transaction(one.engine) as connection:
             counts = ledger.balance(connection)
+            checks.cheap(connection, one.run_id)
             reasons = overview.reasons(connection)
             attention = queries.attention(connection)
         exit_code = ExitCode.ATTENTION if attention else ExitCode.DONE

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ecgbatch.errors import SetupFault
 from ecgbatch.resources import folder
 from ecgbatch.settings_tables import (
+    Alerts,
     Band,
     BundleChoice,
     Database,
@@ -22,6 +23,7 @@ from ecgbatch.settings_tables import (
     Log,
     Quality,
     Scoring,
+    Service,
     Site,
     Source,
     Stability,
@@ -32,6 +34,7 @@ from ecgbatch.settings_tables import (
 from ecgbatch.terms import ReasonCode
 
 __all__ = [
+    "Alerts",
     "Band",
     "BundleChoice",
     "Database",
@@ -42,6 +45,7 @@ __all__ = [
     "Log",
     "Quality",
     "Scoring",
+    "Service",
     "Settings",
     "Site",
     "Source",
@@ -49,6 +53,7 @@ __all__ = [
     "Switch",
     "Work",
     "load_settings",
+    "secret",
 ]
 
 ENVIRONMENT_PREFIX = "ECGBATCH_"
@@ -58,7 +63,14 @@ _PATHS = (
     ("database", "tls_root"),
     ("site", "key_file"),
     ("source", "folder"),
+    ("source", "archive"),
+    ("source", "url_file"),
+    ("source", "path_root"),
     ("bundle", "folder"),
+    ("alerts", "webhook_file"),
+    ("alerts", "webhook_token_file"),
+    ("alerts", "smtp_tls_root"),
+    ("alerts", "smtp_password_file"),
 )
 
 
@@ -74,6 +86,8 @@ class Settings(Table):
     bundle: BundleChoice
     scoring: Scoring
     work: Work
+    service: Service
+    alerts: Alerts
     quality: Quality
     eligibility: Eligibility
     log: Log
@@ -94,19 +108,37 @@ class Settings(Table):
         Raises:
             SetupFault: neither is set, or the file is missing or open to others.
         """
-        if self.database.url:
-            return self.database.url
-        if not self.database.url_file:
-            raise SetupFault(ReasonCode.SETTINGS_INVALID, "database.url is empty")
-        path = Path(self.database.url_file)
-        try:
-            if path.stat().st_mode & 0o077:
-                raise SetupFault(ReasonCode.SETTINGS_INVALID, "database.url_file needs mode 0600")
-            return path.read_text(encoding="utf-8").splitlines()[0].strip()
-        except (OSError, UnicodeDecodeError, IndexError):
-            raise SetupFault(
-                ReasonCode.SETTINGS_INVALID, "database.url_file cannot be read"
-            ) from None
+        return _url("database", self.database.url, self.database.url_file)
+
+    def source_url(self) -> str:
+        """The same of a database source, from `source.url` or `source.url_file`.
+
+        Raises:
+            SetupFault: neither is set, or the file is missing or open to others.
+        """
+        return _url("source", self.source.url, self.source.url_file)
+
+
+def _url(table: str, url: str, file: str) -> str:
+    if url:
+        return url
+    if not file:
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, f"{table}.url is empty")
+    return secret(file, f"{table}.url_file")
+
+
+def secret(path: str, key: str) -> str:
+    """The first line of a file that only its owner can read.
+
+    Raises:
+        SetupFault: it is missing, empty or open to others; the detail names the key.
+    """
+    try:
+        if Path(path).stat().st_mode & 0o077:
+            raise SetupFault(ReasonCode.SETTINGS_INVALID, f"{key} needs mode 0600")
+        return Path(path).read_text(encoding="utf-8").splitlines()[0].strip()
+    except (OSError, UnicodeDecodeError, IndexError):
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, f"{key} cannot be read") from None
 
 
 def load_settings(

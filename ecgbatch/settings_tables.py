@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ecgbatch.terms import Numerics
 
+_ADDRESS = r"^[^\s@<>,;:\x22]+@[^\s@<>,;:\x22]+$"
+
 
 class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
@@ -34,9 +36,34 @@ class Site(Table):
         return self
 
 
+Pattern = Annotated[str, Field(pattern=r"^[^/](.*[^/])?$")]
+
+
 class Source(Table):
+    kind: str = Field(pattern=r"^[a-z_]+$")
     folder: str = Field(repr=False)
     name: str
+    include: tuple[Pattern, ...] = Field(strict=False)
+    exclude: tuple[Pattern, ...] = Field(strict=False)
+    done_suffix: str = Field(pattern=r"^(\.[\w.-]{1,30})?$")
+    archive: str = Field(repr=False)
+    archive_mode: Literal["copy", "move"]
+    url: str = Field(repr=False)
+    url_file: str = Field(repr=False)
+    query: str = Field(repr=False)
+    overlap_s: float = Field(ge=0)
+    path_root: str = Field(repr=False)
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        """A setting that would have no effect is a mistake."""
+        of_folder = (self.folder, self.include, self.exclude, self.done_suffix, self.archive)
+        of_database = (self.url, self.url_file, self.query, self.path_root)
+        if self.kind == "folder" and any(of_database):
+            raise ValueError("url, url_file, query and path_root need kind = database")
+        if self.kind == "database" and any(of_folder):
+            raise ValueError("folder, patterns, markers and archive need kind = folder")
+        return self
 
 
 class Stability(Table):
@@ -76,6 +103,52 @@ class Work(Table):
     idle_s: float = Field(gt=0)
     database_wait_s: float = Field(ge=0)
     max_losses: int = Field(ge=1, le=100)
+
+
+class Service(Table):
+    """`serve`: when to scan, how many workers, where to be asked."""
+
+    schedule: str
+    interval_s: int = Field(ge=1, le=31 * 86_400)
+    time_zone: str
+    workers: int = Field(ge=1, le=64)
+    stop_s: float = Field(gt=0)
+    host: str
+    port: int = Field(ge=1, le=65_535)
+
+
+class Alerts(Table):
+    """Where alarms go, and what raises them; a limit of 0 switches its alarm off."""
+
+    webhook: str = Field(repr=False, pattern=r"^(https?://\S+)?$")
+    webhook_file: str = Field(repr=False)
+    webhook_token_file: str = Field(repr=False)
+    mail_to: tuple[Annotated[str, Field(pattern=_ADDRESS)], ...] = Field(strict=False)
+    mail_from: str = Field(pattern=f"{_ADDRESS}|^$")
+    smtp_host: str
+    smtp_port: int = Field(ge=1, le=65_535)
+    smtp_tls: Literal["starttls", "off"]
+    smtp_tls_root: str
+    smtp_user: str
+    smtp_password_file: str = Field(repr=False)
+    repeat_s: float = Field(gt=0)
+    database_away_s: float = Field(ge=0)
+    scan_silence_s: float = Field(ge=0)
+    source_silence_s: float = Field(ge=0)
+    waiting_s: float = Field(ge=0)
+    failures: int = Field(ge=0)
+    halted_s: float = Field(ge=0)
+    free_bytes: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _a_way_for_mail(self) -> Self:
+        if self.mail_to and not (self.smtp_host and self.mail_from):
+            raise ValueError("mail_to needs smtp_host and mail_from")
+        if self.smtp_user and self.smtp_tls == "off":
+            raise ValueError("a password is sent over TLS alone: smtp_tls = starttls")
+        if bool(self.smtp_user) != bool(self.smtp_password_file):
+            raise ValueError("smtp_user and smtp_password_file go together")
+        return self
 
 
 class Switch(Table):

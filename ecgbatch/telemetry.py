@@ -11,6 +11,7 @@ import structlog
 
 ALLOWED_FIELDS = frozenset(
     {
+        "alarm",
         "bundle",
         "counts",
         "disposition",
@@ -18,6 +19,7 @@ ALLOWED_FIELDS = frozenset(
         "exit_code",
         "item_id",
         "level",
+        "phase",
         "reason",
         "run_id",
         "seconds",

@@ -9,23 +9,25 @@ from pathlib import Path
 
 from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for, champion_of
+from ecgbatch.errors import SetupFault
 from ecgbatch.heartbeat import Heartbeat
 from ecgbatch.preparation import open_database, pseudonymiser_of
 from ecgbatch.run import source_number, source_of
 from ecgbatch.settings import Settings
 from ecgbatch.sources.folder import FolderSource
+from ecgbatch.sources.source import Source
 from ecgbatch.store import control, ledger, overview, queries
 from ecgbatch.store.engine import Engine, transaction
-from ecgbatch.store.runs import source_root
-from ecgbatch.terms import Disposition, ExitCode
+from ecgbatch.store.runs import has_other_than_folders, source_root
+from ecgbatch.terms import Disposition, ExitCode, ReasonCode
 from ecgbatch.worker_name import own_name
 from ecgbatch.working import (
     Desk,
-    Reads,
     Reporter,
     bench_for,
     bury_the_dead,
     patiently,
+    waited_until,
     work_through,
 )
 
@@ -79,14 +81,21 @@ def _desk(settings: Settings, engine: Engine, reporter: Reporter, stop: threadin
     champion, folder, _ = bundle_for(settings, engine)
     for line in made:
         reporter.notice(line)
-    one = source_of(settings) if settings.source.folder else None
-    opened: dict[int, Reads] = {}
+    is_named = bool(settings.source.folder) or settings.source.kind != "folder"
+    one = source_of(settings) if is_named else None
+    if one is None:
+        with transaction(engine) as connection:
+            if has_other_than_folders(connection):
+                raise SetupFault(ReasonCode.SETTINGS_INVALID, "a database source needs --config")
+    opened: dict[int, Source] = {}
 
-    def source_at(source_id: int) -> Reads:
+    def source_at(source_id: int) -> Source:
+        if one is not None:
+            return one
         if source_id not in opened:
             with transaction(engine) as connection:
                 root = Path(source_root(connection, source_id))
-            opened[source_id] = one or FolderSource(root, settings.limits.recording_bytes)
+            opened[source_id] = FolderSource(root, settings.limits.recording_bytes)
         return opened[source_id]
 
     return Desk(
@@ -120,7 +129,8 @@ def _due(desk: Desk) -> int:
         with transaction(desk.engine) as connection:
             if control.is_halted(connection):
                 return 0
-            return overview.due(connection, desk.source_id, desk.champion.digest)
+            as_of = waited_until(connection, desk)
+            return overview.due(connection, desk.source_id, desk.champion.digest, as_of)
 
     return patiently(desk, ask)
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -30,7 +30,7 @@ from ecgbatch.settings import Settings
 from ecgbatch.store import identifiers, ledger
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.claims import Lane
-from ecgbatch.store.engine import Engine, transaction
+from ecgbatch.store.engine import Connection, Engine, transaction
 from ecgbatch.terms import Disposition, ReasonCode
 from ecgbatch.worker_name import is_dead
 
@@ -51,10 +51,15 @@ class Reads(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """How a run speaks while it works: a plain line, and progress as (done, expected)."""
+    """How a run speaks while it works: a plain line, and progress as (done, expected).
+
+    Attributes:
+        pause: waits so many seconds between two looks; KeyboardInterrupt ends the run there.
+    """
 
     notice: Callable[[str], None]
     progress: Callable[[int, int], None]
+    pause: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ def work_through(
 
     Args:
         expected: how many units there seem to be, for the progress.
-        as_of: as of `claims.claim`.
+        as_of: as of `claims.claim`; None: what was put back waits for the settings' `idle_s`.
 
     Returns:
         How many units were worked.
@@ -190,6 +195,11 @@ def patiently(desk: Desk, act: Callable[[], _Answer]) -> _Answer:
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
 
+def waited_until(connection: Connection, desk: Desk) -> datetime:
+    """What was put back before this is due again: an incomplete file is not read in a circle."""
+    return ledger.now(connection) - timedelta(seconds=desk.settings.work.idle_s)
+
+
 def _until(patience_s: float | None) -> float:
     return float("inf") if patience_s is None else time.monotonic() + patience_s
 
@@ -204,6 +214,7 @@ def _claimed(desk: Desk, provenance: Provenance, as_of: datetime | None) -> list
                 # The answer to an earlier claim may have been lost on its way.
                 ledger.release_all(connection, desk.worker, desk.run_id)
             is_again = True
+            due_at = as_of or waited_until(connection, desk)
             for lane in LANES:
                 units = ledger.claim(
                     connection,
@@ -213,7 +224,7 @@ def _claimed(desk: Desk, provenance: Provenance, as_of: datetime | None) -> list
                     worker=desk.worker,
                     limit=desk.settings.work.claim,
                     lease_s=desk.settings.work.lease_s,
-                    as_of=as_of,
+                    as_of=due_at,
                     run_id=desk.run_id,
                     lane=lane,
                     max_losses=desk.settings.work.max_losses,

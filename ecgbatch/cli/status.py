@@ -2,15 +2,19 @@
 
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from ecgbatch.cli.options import print_json, print_table, settings_from, settings_options
-from ecgbatch.cli.tables import print_attention, print_counts, print_reasons
+from ecgbatch.cli.tables import print_attention, print_counts, print_reasons, print_service
 from ecgbatch.reasons import advice
 from ecgbatch.store.queries import Failure
 from ecgbatch.terms import DEMONSTRATION_NOTICE, Disposition, ExitCode
+
+_SHOWN = timedelta(days=1)
+"""Signs of life that are older say nothing any more."""
 
 
 @click.command("status")
@@ -27,7 +31,7 @@ def command(
     Exit code 0: nothing needs a person. 1: failed or unsupported items are not acknowledged.
     """
     from ecgbatch.preparation import open_to_read
-    from ecgbatch.store import bundles, ledger, overview, queries
+    from ecgbatch.store import alarms, bundles, control, health, ledger, overview, queries
     from ecgbatch.store.engine import transaction
 
     engine = open_to_read(settings_from(config_file, db_url))
@@ -35,8 +39,13 @@ def command(
         counts = ledger.balance(connection)
         reasons = overview.reasons(connection)
         champion = bundles.champion(connection)
+        halt = control.halted(connection)
         runs = queries.last_runs(connection, limit=1)
         attention = queries.attention(connection)
+        moment = ledger.now(connection)
+        scan = health.last_scan(connection)
+        beats = health.beats(connection, moment - _SHOWN)
+        holding = alarms.holding(connection)
         failures = queries.failures(connection) if with_failures else []
         stuck = overview.stuck(connection) if with_failures else []
     exit_code = ExitCode.ATTENTION if attention else ExitCode.DONE
@@ -45,7 +54,13 @@ def command(
             "counts": counts,
             "reasons": reasons,
             "champion": None if champion is None else replace(champion, location=None),
+            "halted": halt,
             "last_run": runs[0] if runs else None,
+            "last_scan": scan,
+            "heartbeats": [
+                {"kind": beat.kind, "age_s": round(beat.age_s(moment), 1)} for beat in beats
+            ],
+            "alarms": [{"name": one.name, "since_at": one.since_at} for one in holding],
             "attention": attention,
         }
         print_json(answer | ({"failures": failures, "stuck": stuck} if with_failures else {}))
@@ -55,10 +70,13 @@ def command(
         click.echo(f"champion: {champion.name} {champion.version}, digest {champion.digest[:12]}")
         if not champion.is_clinical:
             click.echo(DEMONSTRATION_NOTICE)
+    if halt is not None:
+        click.echo(f"halted since {halt.at:%Y-%m-%d %H:%M:%S} UTC by {halt.by}: {halt.why}")
     if runs:
         ended = runs[0].exit_code
         state = "not ended" if ended is None else f"exit code {ended}"
         click.echo(f"last run: {runs[0].run_id}, {runs[0].started_at:%Y-%m-%d %H:%M:%S}Z, {state}")
+    print_service(scan, beats, holding, moment)
     print_reasons(reasons)
     if with_failures:
         click.echo()

@@ -1,11 +1,14 @@
 """The tables that several commands print."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import click
 
 from ecgbatch.cli.options import print_score_notice, print_table
 from ecgbatch.reasons import advice
+from ecgbatch.store.alarms import Change
+from ecgbatch.store.health import Beat, ScanRow
 from ecgbatch.store.overview import ReasonCount
 from ecgbatch.store.queries import LatestRisk
 from ecgbatch.terms import Disposition, Vessel
@@ -23,6 +26,19 @@ def print_reasons(reasons: Sequence[ReasonCount]) -> None:
     if rows:
         click.echo()
         print_table(("disposition", "items", "reason", "what to do"), rows)
+
+
+def print_service(
+    scan: ScanRow | None, beats: Sequence[Beat], alarms: Sequence[Change], moment: datetime
+) -> None:
+    """The newest scan, who lives, and which alarms hold."""
+    if scan is not None:
+        state = "not ended" if scan.ended_at is None else f"exit code {scan.exit_code}"
+        click.echo(f"last scan: {scan.started_at:%Y-%m-%d %H:%M:%S}Z, {state}")
+    for beat in beats:
+        click.echo(f"{beat.kind}: seen {beat.age_s(moment):.0f} s ago")
+    for alarm in alarms:
+        click.echo(f"alarm: {alarm.name} since {alarm.since_at:%Y-%m-%d %H:%M:%S}Z")
 
 
 def print_attention(number: int) -> None:

@@ -55,8 +55,7 @@ def read(source: RecordingBytes) -> Recording:
     statements = _statements(root)
     with refusals_of(NAME, VERSION, lambda: read_identity(root), lambda: statements):
         section = _section(root)
-    frequency, mv_per_count = _sampling_frequency(section), _mv_per_count(section)
-    with refusals_of(NAME, VERSION, lambda: read_identity(root), lambda: statements):
+        frequency, mv_per_count = _sampling_frequency(section), _mv_per_count(section)
         leads = _strip(section) if section.name == "StripData" else _disclosed(section, frequency)
         stored = tuple(stored_lead(name, counts, mv_per_count) for name, counts in leads)
     return assemble(

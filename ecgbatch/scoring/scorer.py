@@ -1,7 +1,8 @@
 """ModelInputs into Risks, through a runtime that has proved itself on the golden ECGs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from ecgbatch.errors import InputFault
 from ecgbatch.records import ModelInput, Risk
 from ecgbatch.scoring.runtimes.registry import Logits, build_runtime
 from ecgbatch.terms import Numerics, ReasonCode
+
+_NO_MEMORY = "DefaultCPUAllocator"
 
 
 class Scorer:
@@ -62,10 +65,12 @@ class Scorer:
 
         Raises:
             InputFault: `result_not_finite`, for any of the inputs; score them singly to see which.
+            MemoryError: this machine has too little for it.
         """
         if not inputs:
             return []
-        logits = self._runtime.logits(np.stack([given.signal for given in inputs]))
+        with _memory_errors():
+            logits = self._runtime.logits(np.stack([given.signal for given in inputs]))
         return [self._risks(row) for row in logits]
 
     def _risks(self, row: Logits) -> tuple[Risk, ...]:
@@ -78,3 +83,14 @@ class Scorer:
             probability = calibrate(logit, task.calibrator)
             risks.append(Risk(task.vessel, logit, sigmoid(logit), probability))
         return tuple(risks)
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Torch says it with an error of its own."""
+    try:
+        yield
+    except RuntimeError as fault:
+        if _NO_MEMORY not in str(fault) and not isinstance(fault, torch.OutOfMemoryError):
+            raise
+        raise MemoryError from None

@@ -1,31 +1,32 @@
-"""A folder as a source: look without reading signals, read once, follow no link, write nothing."""
+"""A folder as a source: look without reading signals, read once, follow no link."""
 
-import errno
 import os
 import re
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from typing import Literal
+from urllib.parse import quote_from_bytes
 
-from ecgbatch.errors import EcgbatchError, InputFault, SetupFault, TransientFault
-from ecgbatch.readers.numpy_array import SIDECAR_SUFFIX
-from ecgbatch.readers.wfdb import member_names
-from ecgbatch.records import Member, RecordingBytes, Sighting
+from ecgbatch.errors import Incomplete, SetupFault, TransientFault
+from ecgbatch.records import RecordingBytes, Sighting
+from ecgbatch.settings import Settings
+from ecgbatch.sources.folder_archive import Archive, check_archive
+from ecgbatch.sources.folder_read import (
+    ROOT,
+    is_marked,
+    locator_of,
+    markers_of,
+    opened_folder,
+    parts_of,
+    read_record,
+)
+from ecgbatch.sources.folder_scan import Walk
+from ecgbatch.sources.patterns import EVERYTHING, Patterns, patterns
+from ecgbatch.sources.source import NOTHING_KNOWN, Finished, Memory, Scan
 from ecgbatch.terms import ReasonCode
 
-_IN_TRANSIT = (".tmp", ".part", ".filepart", ".crdownload", "~")
-_HEADER = b".hea"
-_SIGNAL_FILES = (b".dat", b".mat")
-_HEADER_BYTES = 65536
-_ARRAY = b".npy"
-_SIDECAR = _ARRAY + os.fsencode(SIDECAR_SUFFIX)
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_ABSENT = "-"
-_COMPANION = re.compile(r"(?:-journal|-wal|-shm|\.\d+\.lock)$")
+__all__ = ["FolderSource", "locator_of", "open_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +36,64 @@ class FolderSource:
     Attributes:
         limit_bytes: a recording that is larger is refused unread.
         own_files: files (with their journals and locks) and folders that the program itself writes.
+        patterns: which files count.
+        done_suffix: of the markers that say a record is whole; empty: two looks say so.
+        archive: where finished records go.
     """
 
     root: Path
     limit_bytes: int
     own_files: tuple[Path, ...] = ()
+    patterns: Patterns = EVERYTHING
+    done_suffix: str = ""
+    archive: Archive | None = None
 
-    def scan(self) -> Iterator[Sighting]:
-        """Everything that could be an ECG, folder by folder, in the order of names.
+    @property
+    def kind(self) -> Literal["folder"]:
+        return "folder"
+
+    @property
+    def place(self) -> str:
+        """The root; percent-encoded where its bytes are no UTF-8, which no database would take."""
+        try:
+            return os.fsencode(self.root).decode("utf-8")
+        except UnicodeDecodeError:
+            return quote_from_bytes(os.fsencode(self.root), safe="/")
+
+    @property
+    def settles(self) -> bool:
+        return not self.done_suffix
+
+    @property
+    def archives(self) -> Literal["", "copy", "move"]:
+        if self.archive is None:
+            return ""
+        return "move" if self.archive.moves else "copy"
+
+    def scan(self, memory: Memory = NOTHING_KNOWN) -> Scan:
+        """Everything that could be an ECG, folder by folder; headers before other files.
 
         Raises:
-            SetupFault: the root is missing or cannot be listed.
+            SetupFault: while it is iterated; the root is missing or cannot be listed.
         """
+        suffix = os.fsencode(self.done_suffix)
+        walk = Walk(self._own_locators(), memory.recall, self.patterns, suffix)
+        return Scan(self._sightings(walk), walk.unlisted)
+
+    def _sightings(self, walk: Walk) -> Generator[Sighting, None, None]:
         try:
-            root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            root = os.open(self.root, ROOT)
         except OSError:
             raise SetupFault(ReasonCode.SOURCE_UNAVAILABLE) from None
-        own = self._own_locators()
         try:
-            for sighting in _scan_folder(root, b""):
-                if not _is_own(sighting.locator, own):
-                    yield sighting
+            yield from walk.sightings(root)
         finally:
             os.close(root)
 
     def _own_locators(self) -> frozenset[str]:
         inside = (path for path in self.own_files if path.is_relative_to(self.root))
         return frozenset(
-            locator_of(tuple(os.fsencode(part) for part in path.relative_to(self.root).parts))
+            locator_of([os.fsencode(part) for part in path.relative_to(self.root).parts])
             for path in inside
         )
 
@@ -70,13 +101,55 @@ class FolderSource:
         """Read all members once, whole, into memory.
 
         Raises:
-            InputFault: not a regular file, or larger than the limit.
+            InputFault: not a regular file, larger than the limit, or never marked as whole.
             TransientFault: it is gone, cannot be read now, or changed since it was seen.
         """
-        recording, prints = self._read(locator)
+        try:
+            return self._read(parts_of(locator), fingerprint)
+        except TransientFault:
+            kept = self.archive.read(locator, fingerprint) if self.archive else None
+            if kept is None:
+                raise
+            return kept
+
+    def _read(self, parts: list[bytes], fingerprint: str) -> RecordingBytes:
+        recording, prints = read_record(self.root, parts, self.limit_bytes)
         if ";".join(prints) != fingerprint:
             raise TransientFault(ReasonCode.CHANGED_WHILE_READING)
+        if self.done_suffix:
+            with opened_folder(self.root, parts[:-1]) as folder:
+                if not is_marked(folder, parts[-1], os.fsencode(self.done_suffix)):
+                    raise Incomplete("no marker")
         return recording
+
+    def check(self) -> str:
+        """Raise unless the folder can be listed.
+
+        Raises:
+            SetupFault: SOURCE_UNAVAILABLE.
+        """
+        try:
+            with os.scandir(self.root):
+                return "the folder is there"
+        except OSError:
+            raise SetupFault(
+                ReasonCode.SOURCE_UNAVAILABLE, "the folder is not there or cannot be listed"
+            ) from None
+
+    def close(self) -> None:
+        pass
+
+    def put_away(self, record: Finished) -> bool:
+        """Copy or move a finished record into the archive.
+
+        Raises:
+            TransientFault: ARCHIVE_FAILED.
+        """
+        if self.archive is None:
+            return False
+        suffix = os.fsencode(self.done_suffix)
+        markers = markers_of(parts_of(record.locator)[-1], suffix) if suffix else ()
+        return self.archive.put(record, markers)
 
     def read_as_is(self, locator: str) -> RecordingBytes:
         """As `read`, for a file that somebody names: nobody has seen it before.
@@ -85,178 +158,31 @@ class FolderSource:
             InputFault: not a regular file, or larger than the limit.
             TransientFault: it is gone, cannot be read now, or changes while it is read.
         """
-        return self._read(locator)[0]
-
-    def _read(self, locator: str) -> tuple[RecordingBytes, list[str]]:
-        """All members that are there, and the fingerprint of each."""
-        parts = [unquote_to_bytes(part) for part in locator.split("/")]
-        with _opened_folder(self.root, parts[:-1]) as folder:
-            first, seen = _read_member(folder, parts[-1], self.limit_bytes)
-            members, prints = [first], [seen]
-            left = self.limit_bytes - len(first.content)
-            for name in _named_by(parts[-1], first.content):
-                try:
-                    member, seen = _read_member(folder, os.fsencode(name), left)
-                except FileNotFoundError:
-                    prints.append(_ABSENT)
-                    continue
-                members.append(member)
-                prints.append(seen)
-                left -= len(member.content)
-        return RecordingBytes(tuple(members)), prints
+        return read_record(self.root, parts_of(locator), self.limit_bytes)[0]
 
 
-def _is_own(locator: str, own: frozenset[str]) -> bool:
-    """The very file, with a journal's or lock's ending, or inside a folder of ours."""
-    plain = _COMPANION.sub("", locator)
-    return plain in own or any(plain.startswith(f"{one}/") for one in own)
+def open_source(settings: Settings, own_files: tuple[Path, ...]) -> FolderSource:
+    """The folder that the settings name.
 
-
-def locator_of(parts: tuple[bytes, ...]) -> str:
-    """Bytes of a relative path as ASCII text, reversibly."""
-    return "/".join(quote_from_bytes(part, safe="") for part in parts if part)
-
-
-def _scan_folder(folder: int, inside: bytes) -> Iterator[Sighting]:
-    with os.scandir(folder) as entries:
-        listing = sorted((os.fsencode(entry.name), _status(entry)) for entry in entries)
-    found = {name: status for name, status in listing if status and not _is_passed_over(name)}
-    folders = [name for name, status in found.items() if stat.S_ISDIR(status.st_mode)]
-    files = {name: status for name, status in found.items() if name not in set(folders)}
-    yield from _sightings(folder, inside, files)
-    for name in folders:
-        try:
-            child = os.open(name, _DIRECTORY, dir_fd=folder)
-        except OSError:
-            # It stays visible as an item that cannot be read: ECGs may lie in it.
-            yield from _sightings(folder, inside, {name: found[name]})
-            continue
-        try:
-            yield from _scan_folder(child, inside + b"/" + name)
-        finally:
-            os.close(child)
-
-
-def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    Raises:
+        SetupFault: SETTINGS_INVALID, none is named, or its patterns or its archive are unfit.
+    """
+    stated = settings.source
+    if not stated.folder:
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, "source.folder is empty")
+    root = Path(stated.folder).resolve()
+    limit_bytes = settings.limits.recording_bytes
     try:
-        return entry.stat(follow_symlinks=False)
-    except OSError:
-        return None
-
-
-def _is_passed_over(name: bytes) -> bool:
-    text = name.lower()
-    return text.startswith(b".") or text.endswith(tuple(os.fsencode(end) for end in _IN_TRANSIT))
-
-
-def _sightings(
-    folder: int, inside: bytes, files: dict[bytes, os.stat_result]
-) -> Iterator[Sighting]:
-    """One sighting per record: a header takes its signal files with it."""
-    headers = {
-        name: _header_members(folder, name) for name in files if name.lower().endswith(_HEADER)
-    }
-    headers |= {name: (_sidecar(name),) for name in files if name.lower().endswith(_ARRAY)}
-    taken = {member for members in headers.values() for member in members}
-    unread = {_stem(name) for name, members in headers.items() if not members}
-    for name in files:
-        if name not in headers and (name in taken or _belongs_to(name, unread)):
-            continue
-        members = (name, *headers.get(name, ()))
-        is_orphan = name not in headers and name.lower().endswith((*_SIGNAL_FILES, _SIDECAR))
-        yield Sighting(
-            locator=locator_of((*inside.split(b"/"), name)),
-            fingerprint=";".join(_fingerprint(files.get(member)) for member in members),
-            members=tuple(locator_of((*inside.split(b"/"), member)) for member in members),
-            is_whole=not is_orphan and all(member in files for member in members),
-        )
-
-
-def _stem(name: bytes) -> bytes:
-    return name.rpartition(b".")[0] or name
-
-
-def _belongs_to(name: bytes, unread: set[bytes]) -> bool:
-    """A signal file beside a header of its name that does not yet say what it names."""
-    return name.lower().endswith(_SIGNAL_FILES) and _stem(name) in unread
-
-
-def _fingerprint(status: os.stat_result | None) -> str:
-    return _ABSENT if status is None else f"{status.st_size}:{status.st_mtime_ns}"
-
-
-def _header_members(folder: int, name: bytes) -> tuple[bytes, ...]:
-    """Signal files that a header names; none where it cannot be read or understood yet."""
-    with suppress(OSError, EcgbatchError):
-        header, _ = _read_member(folder, name, _HEADER_BYTES)
-        return tuple(os.fsencode(member) for member in member_names(header.content))
-    return ()
-
-
-def _sidecar(array: bytes) -> bytes:
-    """What says rate, unit and leads of an array."""
-    return array + os.fsencode(SIDECAR_SUFFIX)
-
-
-def _named_by(name: bytes, content: bytes) -> tuple[str, ...]:
-    if name.lower().endswith(_ARRAY):
-        return (os.fsdecode(_sidecar(name)),)
-    if not name.lower().endswith(_HEADER):
-        return ()
-    with suppress(EcgbatchError):
-        return member_names(content)
-    return ()
-
-
-@contextmanager
-def _opened_folder(root: Path, parts: list[bytes]) -> Iterator[int]:
-    """Descriptor of a folder below `root`, opened part by part so that no link is followed."""
-    with _foreign_errors():
-        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for part in parts:
-                below = os.open(part, _DIRECTORY, dir_fd=folder)
-                os.close(folder)
-                folder = below
-            yield folder
-        finally:
-            os.close(folder)
-
-
-@contextmanager
-def _foreign_errors() -> Iterator[None]:
-    """The system's errors as ours: their text would carry the path."""
-    try:
-        yield
-    except OSError as fault:
-        if fault.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
-            raise InputFault(ReasonCode.NOT_REGULAR) from None
-        raise TransientFault(ReasonCode.READ_FAILED) from None
-
-
-def _read_member(folder: int, name: bytes, limit_bytes: int) -> tuple[Member, str]:
-    """One file's bytes and its fingerprint, which is the same before and after reading."""
-    descriptor = os.open(name, _FILE, dir_fd=folder)
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise InputFault(ReasonCode.NOT_REGULAR)
-        if before.st_size > limit_bytes:
-            raise InputFault(ReasonCode.FILE_TOO_LARGE)
-        content = _read_up_to(file.fileno(), before.st_size + 1)
-        after = os.fstat(descriptor)
-    if _fingerprint(before) != _fingerprint(after) or len(content) != before.st_size:
-        raise TransientFault(ReasonCode.CHANGED_WHILE_READING)
-    return Member(os.fsdecode(name), content), _fingerprint(before)
-
-
-def _read_up_to(descriptor: int, n_bytes: int) -> bytes:
-    """A single read may be short on a network share; an ended file is."""
-    chunks = []
-    while n_bytes > 0:
-        chunk = os.read(descriptor, n_bytes)
-        if not chunk:
-            break
-        chunks.append(chunk)
-        n_bytes -= len(chunk)
-    return b"".join(chunks)
+        chosen = patterns(stated.include, stated.exclude)
+    except re.error:
+        raise SetupFault(
+            ReasonCode.SETTINGS_INVALID, "source.include or source.exclude: no pattern"
+        ) from None
+    archive = None
+    if stated.archive:
+        folder = Path(stated.archive).resolve()
+        moves = stated.archive_mode == "move"
+        check_archive(root, folder, moves=moves)
+        archive = Archive(root, folder, moves, limit_bytes)
+        own_files = (*own_files, folder)
+    return FolderSource(root, limit_bytes, own_files, chosen, stated.done_suffix, archive)

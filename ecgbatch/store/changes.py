@@ -1,8 +1,9 @@
 """What a sighting means for the items already known. No database here."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ecgbatch.records import Sighting
@@ -27,6 +28,7 @@ class KnownItem:
     has_result: bool
     changed_at: datetime
     recording_id: int | None
+    members: str | None = None
 
     @property
     def is_unread(self) -> bool:
@@ -50,6 +52,7 @@ class Moved:
     state: ItemState
     reason: ReasonCode | None
     is_changed: bool
+    members: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Changes:
     superseded: tuple[KnownItem, ...] = ()
     returned: tuple[KnownItem, ...] = ()
     """What lies there again after other bytes did, and has its result already."""
+    learned: tuple[tuple[int, str], ...] = ()
+    """Members of items that were noted before members were."""
 
 
 def plan(sightings: Sequence[Sighting], known: Iterable[KnownItem]) -> Changes:
@@ -82,6 +87,7 @@ def plan(sightings: Sequence[Sighting], known: Iterable[KnownItem]) -> Changes:
     new: list[Sighting] = []
     superseded: list[KnownItem] = []
     returned: list[KnownItem] = []
+    learned: list[tuple[int, str]] = []
     for sighting in sightings:
         orphans = [
             part
@@ -96,7 +102,21 @@ def plan(sightings: Sequence[Sighting], known: Iterable[KnownItem]) -> Changes:
         new.extend(step.new)
         superseded.extend(step.superseded)
         returned.extend(step.returned)
-    return Changes(tuple(seen), tuple(moved), tuple(new), tuple(superseded), tuple(returned))
+        learned.extend(step.learned)
+    return Changes(
+        tuple(seen),
+        tuple(moved),
+        tuple(new),
+        tuple(superseded),
+        tuple(returned),
+        tuple(learned),
+    )
+
+
+def members_text(sighting: Sighting) -> str | None:
+    """Names of all members but the first, as `item.members` keeps them; None for a single file."""
+    names = [locator.rpartition("/")[2] for locator in sighting.members[1:]]
+    return json.dumps(names, separators=(",", ":")) if names else None
 
 
 def reason_to_wait(sighting: Sighting) -> ReasonCode:
@@ -110,7 +130,7 @@ def _step(sighting: Sighting, here: Sequence[KnownItem], orphans: Sequence[Known
             replaced = tuple(k for k in here if k.is_open)
             return Changes(superseded=(*orphans, *replaced), returned=(same,))
         step = _seen_again(sighting, same)
-        return Changes(step.seen, step.moved, superseded=tuple(orphans))
+        return replace(step, superseded=tuple(orphans))
     unread = next((k for k in reversed(here) if k.is_unread), None)
     if unread is None and not here:
         unread = next((k for k in orphans if k.is_unread), None)
@@ -131,7 +151,9 @@ def _seen_again(sighting: Sighting, known: KnownItem) -> Changes:
     reason = reason_to_wait(sighting)
     if known.state is ItemState.DISCOVERED and known.reason != reason:
         return Changes(moved=(_moved(sighting, known, ItemState.DISCOVERED, reason, False),))
-    return Changes(seen=(known.item_id,))
+    members = members_text(sighting)
+    learned = () if members is None or known.members else ((known.item_id, members),)
+    return Changes(seen=(known.item_id,), learned=learned)
 
 
 def _updated(sighting: Sighting, known: KnownItem) -> Moved:
@@ -151,4 +173,12 @@ def _moved(
     reason: ReasonCode | None,
     is_changed: bool,
 ) -> Moved:
-    return Moved(known.item_id, sighting.locator, sighting.fingerprint, state, reason, is_changed)
+    return Moved(
+        known.item_id,
+        sighting.locator,
+        sighting.fingerprint,
+        state,
+        reason,
+        is_changed,
+        members_text(sighting),
+    )

@@ -1,5 +1,8 @@
 """Halt and resume: while the ledger is halted, nothing is claimed."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from sqlalchemy import Connection, insert, select, update
 
 from ecgbatch.store import audit_log
@@ -9,10 +12,26 @@ from ecgbatch.store.tables_ledger import control
 _ONLY = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Since when nothing is claimed, by whose order, and why."""
+
+    at: datetime
+    by: str
+    why: str
+
+
+def halted(connection: Connection) -> Halt | None:
+    """The halt that holds now."""
+    row = connection.execute(select(control).where(control.c.control_id == _ONLY)).first()
+    if row is None or row.halted_at is None:
+        return None
+    return Halt(row.halted_at, row.halted_by, row.halted_why)
+
+
 def is_halted(connection: Connection) -> bool:
     """Whether an operator has halted all claims of this database."""
-    row = select(control.c.halted_at).where(control.c.control_id == _ONLY)
-    return connection.execute(row).scalar() is not None
+    return halted(connection) is not None
 
 
 def halt(connection: Connection, actor: str, why: str) -> bool:

@@ -5,11 +5,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from ecgbatch.records import Sighting
 from ecgbatch.store import linking
-from ecgbatch.store.changes import Changes, KnownItem, Moved, plan, reason_to_wait
+from ecgbatch.store.changes import (
+    Changes,
+    KnownItem,
+    Moved,
+    members_text,
+    plan,
+    reason_to_wait,
+)
 from ecgbatch.store.engine import now
 from ecgbatch.store.events import Event, record
 from ecgbatch.store.linking import Spot
@@ -20,6 +37,8 @@ from ecgbatch.terms import FINISHED, ItemState, ReasonCode, WorkState
 BATCH = 500
 """Sightings per round of statements."""
 SCANS_UNTIL_GONE = 3
+_MANY_UNLISTED = 200
+"""With more folders unseen than a statement should name, a scan misses nothing at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +95,9 @@ def mark_missing(
     scan_started_at: datetime,
     run_id: int | None = None,
     held: Held | None = None,
+    *,
+    unlisted: Sequence[str] = (),
+    waiting_only: bool = False,
 ) -> int:
     """Count a miss for every item not seen since; after three an unread one has vanished.
 
@@ -85,6 +107,8 @@ def mark_missing(
     Args:
         scan_started_at: `engine.now` before the first sighting of the scan.
         held: the source's lock.
+        unlisted: folders that were not looked through: nothing below them was missed.
+        waiting_only: only what waits for another look was looked for.
 
     Returns:
         How many items vanished.
@@ -96,11 +120,11 @@ def mark_missing(
     here = (item.c.source_id == source_id, item.c.gone_at.is_(None))
     gone = item.c.missing_scans >= SCANS_UNTIL_GONE
     moment = now(connection)
-    connection.execute(
-        update(item)
-        .where(*here, item.c.last_seen_at < scan_started_at)
-        .values(missing_scans=item.c.missing_scans + 1)
-    )
+    if len(unlisted) <= _MANY_UNLISTED:
+        missed = (item.c.last_seen_at < scan_started_at, *_looked_for(unlisted, waiting_only))
+        connection.execute(
+            update(item).where(*here, *missed).values(missing_scans=item.c.missing_scans + 1)
+        )
     vanished = connection.execute(
         update(item)
         .where(*here, gone, _unread())
@@ -111,6 +135,13 @@ def mark_missing(
     connection.execute(update(item).where(*here, gone).values(gone_at=moment))
     record(connection, run_id, events)
     return len(events)
+
+
+def _looked_for(unlisted: Sequence[str], waiting_only: bool) -> Iterator[ColumnElement[bool]]:
+    if waiting_only:
+        yield item.c.state == ItemState.DISCOVERED
+    if unlisted:
+        yield ~or_(*(item.c.locator.startswith(f"{one}/", autoescape=True) for one in unlisted))
 
 
 def present_items(connection: Connection, source_id: int) -> int:
@@ -156,6 +187,7 @@ def _known(
             exists().where(of_item, work.c.state.in_(with_result)),
             item.c.changed_at,
             item.c.recording_id,
+            item.c.members,
         ).where(item.c.source_id == source_id, item.c.locator.in_(locators))
     )
     for item_id, locator, fingerprint, state, reason, is_read, has_result, *rest in rows:
@@ -187,20 +219,29 @@ def _write(connection: Connection, source_id: int, moment: datetime, changes: Ch
             .where(item.c.item_id.in_(gone))
             .values(state=ItemState.SUPERSEDED, reason=ReasonCode.FILE_CHANGED)
         )
+    if changes.moved:
+        _write_moved(connection, moment, changes.moved)
+    if changes.learned:
+        learned = [{"b_item_id": key, "b_members": text} for key, text in changes.learned]
+        connection.execute(_LEARN, learned)
+    if changes.new:
+        connection.execute(insert(item), [_row(source_id, moment, one) for one in changes.new])
+
+
+def _write_moved(connection: Connection, moment: datetime, changes: Sequence[Moved]) -> None:
+    seen = {"last_seen_at": moment, "missing_scans": 0, "gone_at": None}
     for is_changed in (True, False):
-        moved = [_moved(one) for one in changes.moved if one.is_changed is is_changed]
+        moved = [_moved(one) for one in changes if one.is_changed is is_changed]
         if moved:
             clock = {"changed_at": moment} if is_changed else {}
             connection.execute(_MOVE.values(**seen, **clock), moved)
-    changed = [one.item_id for one in changes.moved if one.is_changed]
+    changed = [one.item_id for one in changes if one.is_changed]
     if changed:
         connection.execute(
             update(work)
             .where(work.c.item_id.in_(changed), work.c.fault_since.is_not(None))
             .values(fault_since=None)
         )
-    if changes.new:
-        connection.execute(insert(item), [_row(source_id, moment, one) for one in changes.new])
 
 
 _MOVE = (
@@ -211,7 +252,13 @@ _MOVE = (
         fingerprint=bindparam("b_fingerprint"),
         state=bindparam("b_state"),
         reason=bindparam("b_reason"),
+        members=bindparam("b_members"),
     )
+)
+_LEARN = (
+    update(item)
+    .where(item.c.item_id == bindparam("b_item_id"))
+    .values(members=bindparam("b_members"))
 )
 
 
@@ -222,6 +269,7 @@ def _moved(moved: Moved) -> dict[str, str | int | None]:
         "b_fingerprint": moved.fingerprint,
         "b_state": moved.state,
         "b_reason": moved.reason,
+        "b_members": moved.members,
     }
 
 
@@ -235,6 +283,7 @@ def _row(source_id: int, moment: datetime, sighting: Sighting) -> dict[str, obje
         "first_seen_at": moment,
         "changed_at": moment,
         "last_seen_at": moment,
+        "members": members_text(sighting),
     }
 
 

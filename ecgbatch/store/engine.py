@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, func, make_url, select
+from sqlalchemy import URL, func, make_url, select
+from sqlalchemy import Connection as Connection  # noqa: PLC0414 - for those who only pass one on
 from sqlalchemy import Engine as Engine  # noqa: PLC0414 - for those who only hold one
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -84,6 +85,13 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             yield connection
     except SQLAlchemyError as error:
         raise fault(error) from None
+
+
+def take_time(connection: Connection) -> None:
+    """Let this transaction read whole tables: a worker's statements end after seconds."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 
 def now(connection: Connection) -> datetime:

@@ -38,7 +38,11 @@ _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 3600.0
 UNREADABLE_S = 86_400.0
 _RETURNABLE = (ReasonCode.SAME_ACQUISITION, ReasonCode.PATIENT_CORRECTED)
-_UNREADABLE = (ReasonCode.READ_FAILED, ReasonCode.CHANGED_WHILE_READING)
+_UNREADABLE = (
+    ReasonCode.READ_FAILED,
+    ReasonCode.CHANGED_WHILE_READING,
+    ReasonCode.OUT_OF_MEMORY,
+)
 
 
 @dataclass(frozen=True, slots=True)

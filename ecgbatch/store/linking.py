@@ -74,7 +74,7 @@ def rivals(connection: Connection, new: Version, spot: Spot) -> tuple[Version, .
     """The versions of the same acquisition that are current or in conflict.
 
     A version that was superseded stands for the one that superseded it. One that failed is none,
-    nor is one that an operator has ignored wherever it lies.
+    nor is one that an operator has ignored wherever it lies; no way leads through it.
     """
     candidates = _versions(spot).where(
         recording.c.recording_id != new.recording_id,
@@ -95,7 +95,7 @@ def rivals(connection: Connection, new: Version, spot: Spot) -> tuple[Version, .
         visited.update(row.recording_id for row in rows)
         found |= {row.recording_id: _version(row) for row in rows if not _is_superseded(row)}
         ahead = {row.superseded_by for row in rows if _is_superseded(row)} - visited
-        follow = _versions(spot).where(recording.c.recording_id.in_(ahead))
+        follow = _versions(spot).where(recording.c.recording_id.in_(ahead), _is_not_ignored())
         rows = connection.execute(follow).all() if ahead else []
     return tuple(found.values())
 
@@ -149,6 +149,40 @@ def reconsider(
     involved = (recording_id, *(other.recording_id for other in others))
     events = [event for one in involved for event in _restore(connection, one, moment)]
     return events + write(connection, recording_id, verdict, moment)
+
+
+def linked_with(connection: Connection, recording_id: int, spot: Spot) -> list[int]:
+    """The recordings that a recording stands against or before, by number."""
+    own = connection.execute(_versions(spot).where(recording.c.recording_id == recording_id)).one()
+    linked = {one.recording_id for one in rivals(connection, _version(own), spot)}
+    behind = select(recording.c.recording_id).where(recording.c.superseded_by == recording_id)
+    return sorted(linked | set(connection.execute(behind).scalars()))
+
+
+def place_again(
+    connection: Connection, recording_id: int, spot: Spot, moment: datetime
+) -> list[Event]:
+    """Place a recording that an operator no longer ignores among those that stand now.
+
+    A conflict that ended because it was ignored begins again.
+    """
+    own = _versions(spot).where(recording.c.recording_id == recording_id)
+    row = connection.execute(own).one()
+    _serialise(connection, {row.acquisition_key, row.ecg_id, row.signal_digest, row.file_digest})
+    new = _version(row)
+    if _is_superseded(row):
+        return bring_back(connection, new, spot, moment)
+    others = rivals(connection, new, spot)
+    verdict = place(_afresh(new), others)
+    if new.is_in_conflict and verdict.place is Place.CONFLICT and _all_in_conflict(others):
+        return []
+    return _restore(connection, recording_id, moment) + write(
+        connection, recording_id, verdict, moment
+    )
+
+
+def _all_in_conflict(others: Sequence[Version]) -> bool:
+    return all(other.is_in_conflict for other in others)
 
 
 def bring_back(connection: Connection, new: Version, spot: Spot, moment: datetime) -> list[Event]:
@@ -228,7 +262,10 @@ def _versions(spot: Spot) -> Select[tuple[object, ...]]:
         result.c.outcome == ResultOutcome.SCORED,
     )
     return select(
-        recording, here_at.label("here_at"), here_id.label("here_id"), scored.label("is_scored")
+        recording,
+        here_at.label("here_at"),
+        here_id.label("here_id"),
+        scored.label("is_scored"),
     )
 
 

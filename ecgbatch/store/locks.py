@@ -2,9 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text, update
@@ -30,15 +30,6 @@ class Held:
 
     source_id: int
     token: int
-    ping: Callable[[], None] = field(repr=False)
-
-    def check(self) -> None:
-        """Ask whether the lock still stands, to end early.
-
-        Raises:
-            SetupFault: LOCK_LOST.
-        """
-        self.ping()
 
 
 @contextmanager
@@ -55,8 +46,8 @@ def source_lock(engine: Engine, source_id: int) -> Iterator[Held]:
         lock = _file_lock(Path(f"{engine.url.database}.{source_id}.lock"))
     else:
         lock = _advisory_lock(engine, source_id)
-    with lock as ping:
-        yield Held(source_id, _next_token(engine, source_id), ping)
+    with lock:
+        yield Held(source_id, _next_token(engine, source_id))
 
 
 def fence(connection: Connection, held: Held | None) -> None:
@@ -93,7 +84,7 @@ def _next_token(engine: Engine, source_id: int) -> int:
 
 
 @contextmanager
-def _file_lock(path: Path) -> Iterator[Callable[[], None]]:
+def _file_lock(path: Path) -> Iterator[None]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
@@ -103,13 +94,13 @@ def _file_lock(path: Path) -> Iterator[Callable[[], None]]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SetupFault(ReasonCode.RUN_LOCKED) from None
-        yield lambda: None
+        yield
     finally:
         os.close(handle)
 
 
 @contextmanager
-def _advisory_lock(engine: Engine, source_id: int) -> Iterator[Callable[[], None]]:
+def _advisory_lock(engine: Engine, source_id: int) -> Iterator[None]:
     try:
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         numbers = {"space": _ADVISORY_SPACE, "source": source_id}
@@ -120,17 +111,10 @@ def _advisory_lock(engine: Engine, source_id: int) -> Iterator[Callable[[], None
     try:
         if not held:
             raise SetupFault(ReasonCode.RUN_LOCKED)
-        yield lambda: _ping(connection)
+        yield
     finally:
         with suppress(SQLAlchemyError):
             connection.execute(text("SELECT pg_advisory_unlock_all()"))
         # Closed for good, not put back into the pool: at the latest the lock ends with it.
         connection.invalidate()
         connection.close()
-
-
-def _ping(connection: Connection) -> None:
-    try:
-        connection.execute(text("SELECT 1"))
-    except SQLAlchemyError:
-        raise SetupFault(ReasonCode.LOCK_LOST) from None

@@ -39,7 +39,7 @@ class Stuck:
 
 def stuck(connection: Connection) -> list[Stuck]:
     """What waits for another reason than being new or next: incomplete, unreadable, changing."""
-    ordinary = (ReasonCode.NEW, ReasonCode.INTERRUPTED)
+    ordinary = (ReasonCode.NEW, ReasonCode.INTERRUPTED, ReasonCode.OPERATOR)
     columns = _DISPOSITION.c
     rows = connection.execute(
         select(columns.item_id, columns.locator, columns.disposition, columns.reason)

@@ -1,6 +1,6 @@
 """What the database says, as typed rows: for `status`, `show` and whoever prints results."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from ecgbatch.store.columns import UtcTime, WallClock
 from ecgbatch.store.detail import show
-from ecgbatch.store.runs import ACTIVATION
+from ecgbatch.store.runs import ACTIVATION, OPERATOR
 from ecgbatch.terms import Disposition, ReasonCode, Stratum, Vessel
 
 __all__ = [
@@ -170,17 +170,28 @@ def attention(connection: Connection) -> int:
     return int(connection.execute(open_items).scalar_one())
 
 
-def failures(connection: Connection) -> list[Failure]:
-    """All of v_failures: unacknowledged ones first, then by disposition and item."""
+def failures(
+    connection: Connection,
+    kinds: Collection[Disposition] | None = None,
+    code: ReasonCode | None = None,
+) -> list[Failure]:
+    """What v_failures shows: unacknowledged ones first, then by disposition and item.
+
+    Args:
+        kinds: only these dispositions; None for all.
+        code: only with this reason; None for all.
+    """
     columns = _FAILURES.c
-    rows = connection.execute(
-        select(_FAILURES).order_by(
-            case((columns.acknowledged_at.is_(None), 0), else_=1),
-            columns.disposition,
-            columns.item_id,
-        )
+    rows = select(_FAILURES).order_by(
+        case((columns.acknowledged_at.is_(None), 0), else_=1),
+        columns.disposition,
+        columns.item_id,
     )
-    return [_failure(row) for row in rows]
+    if kinds is not None:
+        rows = rows.where(columns.disposition.in_(kinds))
+    if code is not None:
+        rows = rows.where(columns.reason == code)
+    return [_failure(row) for row in connection.execute(rows)]
 
 
 def latest_risks(connection: Connection, limit: int | None = None) -> list[LatestRisk]:
@@ -190,10 +201,10 @@ def latest_risks(connection: Connection, limit: int | None = None) -> list[Lates
 
 
 def last_runs(connection: Connection, limit: int) -> list[RunRow]:
-    """The newest runs, newest first, without the short ones that activations have for events."""
+    """The newest runs, newest first, without the short ones that acts by hand have for events."""
     newest = (
         select(_HEALTH)
-        .where(_HEALTH.c.kind != ACTIVATION)
+        .where(_HEALTH.c.kind.not_in((ACTIVATION, OPERATOR)))
         .order_by(_HEALTH.c.run_id.desc())
         .limit(limit)
     )

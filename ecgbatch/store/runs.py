@@ -11,6 +11,10 @@ from ecgbatch.store.tables import run, source
 
 ACTIVATION = "activate"
 """Kind of the short run that an activation of a bundle opens for its event."""
+OPERATOR = "operator"
+"""Kind of the short run that an operator's act opens for its events."""
+SCAN = "scan"
+"""Kind of a scan of a source that scores nothing."""
 
 
 def ensure_source(
@@ -44,6 +48,12 @@ def source_root(connection: Connection, source_id: int) -> str:
     """What the locators of a source are relative to."""
     root = select(source.c.root).where(source.c.source_id == source_id)
     return str(connection.execute(root).scalar_one())
+
+
+def has_other_than_folders(connection: Connection) -> bool:
+    """Whether some source cannot be opened by what the database knows of it."""
+    other = select(source.c.source_id).where(source.c.kind != "folder").limit(1)
+    return connection.execute(other).first() is not None
 
 
 def start_run(connection: Connection, kind: str, source_id: int | None, worker: str) -> int:

@@ -194,3 +194,17 @@ def test_workers_names_tell_the_dead_from_the_living() -> None:
     assert not is_dead(f"{host}/00000000:{pid}:{int(birth) + 1}")  # another container
     assert not is_dead(f"elsewhere/{place}:{pid}:{int(birth) + 1}")
     assert not is_dead("host:17")
+
+
+def test_an_incomplete_file_is_not_read_in_a_circle(config: Path, database: Path) -> None:
+    (config.parent / "inbox" / "half.xml").write_bytes(b"<RestingECG>")
+    _scan(config)
+
+    done = ecgbatch("work", "--drain", "--config", config)
+
+    assert done.exit_code == 0, done.err
+    put_back = "SELECT count(*) AS n FROM event WHERE kind = 'put_back'"
+    assert rows(database, put_back)[0]["n"] <= 3
+    assert rows(database, "SELECT state, reason FROM work WHERE state <> 'scored'") == [
+        {"state": "retry_wait", "reason": "incomplete"}
+    ]

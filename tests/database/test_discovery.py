@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event, func, select
 
 from ecgbatch.records import NotYet, Quarantined, Sighting
-from ecgbatch.store import ledger
+from ecgbatch.store import ledger, memory
 from ecgbatch.store.changes import KnownItem, plan
 from ecgbatch.store.tables import event as event_table
 from ecgbatch.store.tables import item
@@ -300,3 +300,57 @@ def test_every_sighting_ends_in_one_item_and_no_result_is_superseded(
         (by_id[one.item_id].locator, by_id[one.item_id].fingerprint) for one in changes.moved
     }
     assert not kept & {(one.locator, one.fingerprint) for one in (*changes.moved, *changes.new)}
+
+
+def test_nothing_below_an_unlisted_folder_is_missed(inbox: Site) -> None:
+    names = ("ward/a.xml", "ward_/b.xml", "w%41rd/c.xml", "ward.xml")
+    scan(inbox, *map(sighting, names))
+    for _ in range(3):
+        started = ledger.now(inbox.connection)
+        run_id = inbox.provenance.run_id
+        ledger.mark_missing(
+            inbox.connection, inbox.source_id, started, run_id, unlisted=["ward", "w%41rd"]
+        )
+
+    assert [inbox.state(name)[0][0] for name in names] == [
+        "waiting",
+        "vanished",
+        "waiting",
+        "vanished",
+    ]
+
+
+def test_with_very_many_unlisted_folders_nothing_is_missed(inbox: Site) -> None:
+    scan(inbox, sighting("a.xml"))
+    many = [f"ward{number}" for number in range(201)]
+    for _ in range(4):
+        started = ledger.now(inbox.connection)
+        ledger.mark_missing(
+            inbox.connection,
+            inbox.source_id,
+            started,
+            inbox.provenance.run_id,
+            unlisted=many,
+        )
+
+    assert inbox.state("a.xml") == [("waiting", "new")]
+
+
+def test_members_are_remembered_under_the_headers_own_fingerprint(inbox: Site) -> None:
+    inbox.note(sighting("w/r.hea", "9:1;4:1", ["w/r.dat", "w/%C3%A4.dat"]), sighting("w/a.xml"))
+
+    asked = ["w/r.hea", "w/a.xml", "w/other.hea"]
+    known = memory.recall(inbox.connection, inbox.source_id, asked)
+
+    assert known == {("w/r.hea", "9:1"): ("r.dat", "%C3%A4.dat")}
+
+
+def test_members_of_an_item_from_before_are_learned(inbox: Site) -> None:
+    seen = sighting("r.hea", "9:1;4:1", ["r.dat"])
+    inbox.arrive(scored(facts("e1")), "r.hea", "9:1;4:1")
+    inbox.connection.execute(item.update().values(members=None))
+
+    inbox.note(seen)
+
+    assert inbox.connection.execute(select(item.c.members)).scalar_one() == '["r.dat"]'
+    assert inbox.state("r.hea") == [("scored", None)]

@@ -1,14 +1,15 @@
 """Two exports of one acquisition: which are linked, and which is current. One test per sentence."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text, update
 
-from ecgbatch.records import Facts, Quarantined
+from ecgbatch.identity import Pseudonymiser, facts_of_refused
+from ecgbatch.records import Facts, Identity, Letterhead, Quarantined
 from ecgbatch.store import ledger, linking
 from ecgbatch.store.acquisition import Place, Version, is_same_acquisition, order, place
 from ecgbatch.store.tables import event, item, recording
@@ -96,6 +97,43 @@ def test_missing_keys_are_not_equal_keys(inbox: Site) -> None:
     assert inbox.state("a") == inbox.state("b") == [("scored", None)]
 
 
+PSEUDONYMISER = Pseudonymiser(b"k" * 32, "MRN", {"unknown"})
+STATED = Identity("4711", EARLY, device="MAC 1")
+
+
+def key_of(identity: Identity) -> str | None:
+    letterhead = Letterhead("muse", "muse", "1", identity)
+    return facts_of_refused(letterhead, "f" * 64, PSEUDONYMISER, "").acquisition_key
+
+
+@pytest.mark.parametrize(
+    "lacks",
+    [
+        {"patient_identifier": None},
+        {"patient_identifier": "000000"},
+        {"patient_identifier": "Unknown"},
+        {"acquired_at": None},
+        {"device": None},
+        {"device": "  "},
+        {"device": "UNKNOWN"},
+    ],
+)
+def test_without_patient_second_or_device_there_is_no_key(lacks: dict[str, str | None]) -> None:
+    assert key_of(STATED) is not None
+    assert key_of(replace(STATED, **lacks)) is None  # type: ignore[arg-type]
+
+
+def test_keys_are_equal_to_the_second_and_never_beyond() -> None:
+    parts = {"acquired_at": EARLY + timedelta(microseconds=900)}
+    assert key_of(replace(STATED, **parts)) == key_of(STATED)
+    for other in (
+        {"patient_identifier": "4712"},
+        {"acquired_at": EARLY + timedelta(seconds=1)},
+        {"device": "MAC 2"},
+    ):
+        assert key_of(replace(STATED, **other)) != key_of(STATED)  # type: ignore[arg-type]
+
+
 # What orders
 
 
@@ -122,6 +160,21 @@ def test_at_one_locator_the_later_bytes_are_the_newer(inbox: Site) -> None:
     inbox.arrive(scored(of_acquisition("new")), "a", "2")
 
     assert inbox.current() == {"new"}
+
+
+def test_others_name_the_current_one_and_since_when(inbox: Site) -> None:
+    middle = EARLY + timedelta(hours=6)
+    for name, edited in (("a", EARLY), ("b", middle), ("c", LATE)):
+        inbox.arrive(scored(of_acquisition(name, edit_at=edited)), name)
+
+    rows = inbox.connection.execute(select(recording).order_by(recording.c.recording_id)).all()
+    by_name = {row.ecg_id: row for row in rows}
+    assert by_name["c"].superseded_by is by_name["c"].superseded_at is None
+    assert by_name["b"].superseded_by == by_name["c"].recording_id
+    assert by_name["a"].superseded_by == by_name["b"].recording_id
+    for name in "ab":
+        assert by_name[name].superseded_at <= ledger.now(inbox.connection)
+        assert by_name[name].superseded_reason == "same_acquisition"
 
 
 def test_newest_that_arrived_first_stays_and_the_older_is_superseded_unscored(

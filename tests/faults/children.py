@@ -49,10 +49,12 @@ def worker(config: str, *, drain: bool = False, without: str = "", **how: Any) -
     return work_on(load_settings(Path(config)), _SILENT, drain=drain, stop=stop).exit_code
 
 
-def scan_and_work(config: str, **how: Any) -> int:
+def scan_and_work(config: str, without: str = "", **how: Any) -> int:
     """Both in one process, to the end."""
     _prepare(config)
     _decode_in_process(True)
+    if without:
+        _WITHOUT[without]()
     for name, value in how.items():
         _HOW[name](value)
     settings = load_settings(Path(config))
@@ -60,12 +62,12 @@ def scan_and_work(config: str, **how: Any) -> int:
     return work_on(settings, _SILENT, drain=True, stop=threading.Event()).exit_code
 
 
-def count_statements(config: str, answer: str) -> int:
+def count_moments(config: str, answer: str, without: str = "") -> int:
     """As `scan_and_work`; how many moments it has to die in is written into the file `answer`."""
     moments: list[None] = []
     for moment in _MOMENTS:
         event.listen(Engine, moment, lambda *_: moments.append(None))
-    code = scan_and_work(config)
+    code = scan_and_work(config, without)
     Path(answer).write_text(str(len(moments)), encoding="ascii")
     return code
 

@@ -10,9 +10,9 @@ from sqlalchemy import Engine, create_engine, text
 from ecgbatch.admission import activate
 from ecgbatch.identity import create_site_key
 from ecgbatch.settings import load_settings
-from ecgbatch.store.engine import open_engine
+from ecgbatch.store.engine import open_engine, read_only
 from ecgbatch.store.migrate import migrate
-from tests.support.bundles import save_small_bundle
+from tests.support.bundles import save_quick_bundle
 
 _UNIQUE = "uq_result_recording_id_bundle_digest_pipeline_id"
 
@@ -27,7 +27,7 @@ class Field:
     inbox: Path
 
     def engine(self) -> Engine:
-        return open_engine(self.url)
+        return read_only(self.url)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def lay_out(home: Path, url: str, *, bundle: Path | None = None, settings: str =
     inbox.mkdir(exist_ok=True)
     folder = home / "bundle"
     if bundle is None:
-        save_small_bundle(folder)
+        save_quick_bundle(folder)
     else:
         shutil.copytree(bundle, folder)
     create_site_key(home / "site.key")

@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -20,6 +20,7 @@ class Mortal:
 
     home: Path
     binaries: Path
+    restarted: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     def url(self, name: str) -> str:
         return f"postgresql+psycopg://postgres@/{name}?host={self.home}"
@@ -27,14 +28,16 @@ class Mortal:
     def stop(self) -> None:
         pid = self._process_id()
         os.kill(pid, signal.SIGQUIT)
-        while (self.home / "data" / "postmaster.pid").exists() and _is_there(pid):
+        while _is_there(pid):
             time.sleep(0.01)
+        for process in self.restarted:
+            process.wait()
 
     def start(self) -> None:
         owner = (self.home / "data").stat()
         who = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid}
         with (self.home / "log").open("ab") as log:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [
                     *(self.binaries / "postgres", "-D", self.home / "data", "-h", ""),
                     *("-k", self.home, "-c", "fsync=off"),
@@ -46,6 +49,7 @@ class Mortal:
                 start_new_session=True,
                 **who,  # type: ignore[arg-type]
             )
+        self.restarted.append(process)
 
     def wait(self) -> None:
         while True:

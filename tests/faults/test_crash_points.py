@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.faults.field import Field, lay_out
+from tests.faults.field import Field, drop_unique_key, lay_out
 from tests.faults.fork_server import ForkServer
 from tests.support.many import muse_ecg
 
@@ -33,11 +33,11 @@ _SHOWN = text(
 def _fill(inbox: Path) -> None:
     whole = muse_ecg(1)
     (inbox / "a.xml").write_bytes(whole)
-    (inbox / "copy.xml").write_bytes(whole)
     (inbox / "amended.xml").write_bytes(
         whole.replace(b"<EditTime>09:34:21<", b"<EditTime>10:34:21<")
     )
     (inbox / "other.xml").write_bytes(muse_ecg(2))
+    (inbox / "second_copy.xml").write_bytes(muse_ecg(2))
     (inbox / "damaged.xml").write_bytes(whole.replace(b"MICROVOLTS", b"PARSECS"))
     (inbox / "half.xml").write_bytes(whole[:60_000])
     (inbox / "foreign.bin").write_bytes(b"nothing that is known")
@@ -55,7 +55,6 @@ class _Places:
         at_once = "settle_s = 0.0\ngrace_s = 0.0"
         stated = self.field.config.read_text(encoding="utf-8")
         self.field.config.write_text(stated.replace("settle_s = 0.0", at_once), encoding="utf-8")
-        _fill(self.field.inbox)
 
     def _template_url(self) -> str:
         if self._postgres is None:
@@ -100,6 +99,26 @@ def _shown(field: Field) -> list[tuple[Any, ...]]:
     return rows
 
 
+def test_control_two_transactions_are_seen(
+    places: _Places, server: ForkServer, tmp_path: Path
+) -> None:
+    (places.field.inbox / "one.xml").write_bytes(muse_ecg(1))
+    how = {"without": "one_transaction"}
+    answer = tmp_path / "moments"
+    server.run("count_moments", config=str(places.fresh().config), answer=str(answer), **how)
+    most = 0
+    for moment in range(int(answer.read_text(encoding="ascii")), 0, -2):
+        field = places.fresh()
+        drop_unique_key(field.url)
+        server.run("scan_and_work", config=str(field.config), die_at=moment, **how)
+        server.run("scan_and_work", config=str(field.config), **how)
+        most = max(most, *(row[4] for row in _shown(field)))
+        places.drop(field)
+        if most > 1:
+            break
+    assert most > 1
+
+
 def _ended_twice(field: Field) -> int:
     engine = create_engine(field.url)
     with engine.connect() as connection:
@@ -115,9 +134,10 @@ def _ended_twice(field: Field) -> int:
 def test_the_end_does_not_depend_on_where_a_process_was_killed(
     places: _Places, server: ForkServer, tmp_path: Path
 ) -> None:
+    _fill(places.field.inbox)
     undisturbed = places.fresh()
     answer = tmp_path / "moments"
-    server.run("count_statements", config=str(undisturbed.config), answer=str(answer))
+    server.run("count_moments", config=str(undisturbed.config), answer=str(answer))
     n_moments = int(answer.read_text(encoding="ascii"))
     expected = _shown(undisturbed)
     assert {row[1] for row in expected} == {

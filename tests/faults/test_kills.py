@@ -17,7 +17,7 @@ from ecgbatch.records import Member, RecordingBytes
 from tests.faults.field import Field, count, drop_unique_key, lay_out, n_finished
 from tests.faults.fork_server import ForkServer, kill
 from tests.faults.kill_run import kill_workers
-from tests.support.bundles import save_small_bundle
+from tests.support.bundles import save_quick_bundle
 from tests.support.many import write_many
 
 _QUICK = "[work]\nidle_s = 0.05\nlease_s = 30.0\n"
@@ -26,7 +26,7 @@ _QUICK = "[work]\nidle_s = 0.05\nlease_s = 30.0\n"
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "bundle"
-    save_small_bundle(folder)
+    save_quick_bundle(folder)
     return folder
 
 
@@ -72,6 +72,7 @@ def _logged(field: Field, name: str) -> int:
     return sum(json.loads(line)["event"] == name for line in lines if line.startswith("{"))
 
 
+@pytest.mark.timeout(900)
 def test_killed_workers_lose_nothing_and_score_nothing_twice(field: Field) -> None:
     """K1, K2: the headline, 200 kills over 5,000 files."""
     run = kill_workers(field, n_files=5000, n_kills=200, n_copies=50)

@@ -18,7 +18,7 @@ from tests.faults.field import Field, count, lay_out, n_finished
 from tests.faults.fork_server import ForkServer
 from tests.faults.outages import mortal_server
 from tests.faults.test_kills import _logged, _stop, _until
-from tests.support.bundles import save_small_bundle
+from tests.support.bundles import save_quick_bundle
 from tests.support.many import write_many
 
 _QUICK = "[work]\nidle_s = 0.05\nlease_s = 30.0\n"
@@ -27,7 +27,7 @@ _QUICK = "[work]\nidle_s = 0.05\nlease_s = 30.0\n"
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "bundle"
-    save_small_bundle(folder)
+    save_quick_bundle(folder)
     return folder
 
 

@@ -34,6 +34,10 @@ def test_file_wins_over_defaults_and_environment_over_file(tmp_path: Path) -> No
         ("[work]\nclaim = 0\n", "work.claim"),
         ("[bundle]\ndigest = 'abc'\n", "bundle.digest"),
         ("[quality.too_short]\nrefuses = false\n", "always refuse"),
+        ("[alerts]\nmail_to = ['a@b.example']\n", "mail_to needs smtp_host"),
+        ("[alerts]\nsmtp_user = 'u'\nsmtp_tls = 'off'\n", "over TLS alone"),
+        ("[alerts]\nwebhook = 'file:///etc/passwd'\n", "alerts.webhook"),
+        ("[alerts]\nmail_to = ['a@b.example, c@d.example']\n", "alerts.mail_to"),
         ("[stability\n", "not TOML"),
     ],
 )

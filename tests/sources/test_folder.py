@@ -1,7 +1,14 @@
 """The folder source on a real file system: what it sees, what it refuses, what it never touches."""
 
+import errno
 import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -10,7 +17,10 @@ from hypothesis import strategies as st
 
 from ecgbatch.errors import InputFault, SetupFault, TransientFault
 from ecgbatch.records import Sighting
+from ecgbatch.sources import names
 from ecgbatch.sources.folder import FolderSource, locator_of
+from ecgbatch.sources.folder_scan import DEEPEST
+from ecgbatch.sources.source import Memory
 from ecgbatch.terms import ReasonCode
 
 _HEADER = "r 1 500 2\nr.dat 16 200/mV 16 0 1 3 0 I\n"
@@ -192,3 +202,178 @@ def test_awkward_names_are_seen_and_read(tmp_path: Path, name: bytes) -> None:
     recording = _source(tmp_path).read(sighting.locator, sighting.fingerprint)
 
     assert recording.first == b"content"
+
+
+@pytest.fixture
+def open_inbox() -> Iterator[Path]:
+    """A folder that every user reaches, which pytest's own are not."""
+    inbox = Path(tempfile.mkdtemp(prefix="inbox-"))
+    inbox.chmod(0o755)
+    yield inbox
+    shutil.rmtree(inbox)
+
+
+@contextmanager
+def _rights_of_nobody() -> Iterator[None]:
+    """Root may list everything; a real worker may not."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_folder_that_cannot_be_listed_is_named_and_stays_visible(open_inbox: Path) -> None:
+    (open_inbox / "ward").mkdir()
+    (open_inbox / "ward" / "a.xml").write_text("x")
+    (open_inbox / "b.xml").write_text("x")
+    (open_inbox / "ward").chmod(0o000)
+
+    with _rights_of_nobody():
+        scan = _source(open_inbox).scan()
+        seen = [sighting.locator for sighting in scan]
+
+    assert seen == ["b.xml", "ward"]
+    assert scan.unlisted == ["ward"]
+
+
+def test_root_that_cannot_be_listed_is_an_unfit_source(open_inbox: Path) -> None:
+    open_inbox.chmod(0o000)
+
+    with _rights_of_nobody(), pytest.raises(SetupFault) as caught:
+        list(_source(open_inbox).scan())
+
+    assert caught.value.reason is ReasonCode.SOURCE_UNAVAILABLE
+
+
+class _BreaksOff:
+    """A listing on a share that goes away after its first name."""
+
+    def __init__(self, entries: Any) -> None:
+        self.entries = entries
+
+    def __enter__(self) -> "_BreaksOff":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.entries.close()
+
+    def __iter__(self) -> Iterator[Any]:
+        yield next(self.entries)
+        raise OSError(errno.ESTALE, "secret path")
+
+
+def test_listing_that_breaks_off_below_leaves_the_folder_unlisted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward = tmp_path / "ward"
+    ward.mkdir()
+    for name in ("a.xml", "b.xml"):
+        (ward / name).write_text("x")
+    inode = ward.stat().st_ino
+
+    def scandir(folder: int) -> Any:
+        entries = real(folder)
+        return _BreaksOff(entries) if os.fstat(folder).st_ino == inode else entries
+
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    scan = _source(tmp_path).scan()
+    seen = [sighting.locator for sighting in scan]
+
+    assert scan.unlisted == ["ward"]
+    assert len(seen) == 2
+    assert seen[-1] == "ward"
+    inode = tmp_path.stat().st_ino
+    with pytest.raises(SetupFault) as caught:
+        list(_source(tmp_path).scan())
+    assert caught.value.reason is ReasonCode.SOURCE_UNAVAILABLE
+
+
+def test_folder_below_the_deepest_is_an_item_that_cannot_be_read(tmp_path: Path) -> None:
+    deepest = tmp_path.joinpath(*["d"] * DEEPEST)
+    (deepest / "e").mkdir(parents=True)
+    (deepest / "a.xml").write_text("x")
+    (deepest / "e" / "b.xml").write_text("x")
+
+    scan = _source(tmp_path).scan()
+    seen = [sighting.locator for sighting in scan]
+
+    below = "/".join("d" * DEEPEST)
+    assert seen == [f"{below}/a.xml", f"{below}/e"]
+    assert scan.unlisted == [f"{below}/e"]
+    with pytest.raises(TransientFault) as caught:
+        _source(tmp_path).read(f"{below}/e", "any")
+    assert caught.value.reason is ReasonCode.READ_FAILED
+
+
+def test_header_that_is_known_is_not_read_again(tmp_path: Path) -> None:
+    _record(tmp_path)
+    first = _seen(tmp_path)["r.hea"]
+    asked: list[str] = []
+
+    def recall(locators: Sequence[str]) -> dict[tuple[str, str], tuple[str, ...]]:
+        asked.extend(locators)
+        return {("r.hea", first.fingerprint.split(";")[0]): ("r.dat",)}
+
+    (tmp_path / "r.hea").chmod(0o000)
+    stamp = (tmp_path / "r.hea").stat()
+    (tmp_path / "r.hea").write_text("x" * stamp.st_size)  # unreadable as a header, same print
+    os.utime(tmp_path / "r.hea", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    (again,) = _source(tmp_path).scan(Memory(recall))
+    (forgetful,) = _source(tmp_path).scan()
+
+    assert asked == ["r.hea"]
+    assert again == first
+    assert forgetful.members == ("r.hea",)
+
+
+def test_more_names_than_memory_holds_come_out_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        (tmp_path / f"r{number}.hea").write_text(_HEADER.replace("r", f"r{number}"))
+        (tmp_path / f"r{number}.dat").write_bytes(b"\1\0\2\0")
+        (tmp_path / f"x{number}.xml").write_text("x")
+    (tmp_path / "broken.hea").write_text("?")
+    (tmp_path / "broken.DAT").write_text("?")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a.xml").write_text("x")
+    whole = list(_source(tmp_path).scan())
+    monkeypatch.setattr(names, "RUN", 7)
+
+    assert list(_source(tmp_path).scan()) == whole
+    assert len(whole) == 82
+
+
+def test_full_disk_of_temporary_files_is_no_fault_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9):
+        (tmp_path / f"{number}.xml").touch()
+    monkeypatch.setattr(names, "RUN", 7)
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/full")
+
+    with pytest.raises(TransientFault) as caught:
+        list(_source(tmp_path).scan())
+    assert caught.value.reason is ReasonCode.DISK_FULL
+
+
+@given(st.lists(st.binary(min_size=1, max_size=9).filter(lambda b: b"\0" not in b)), st.data())
+def test_names_are_sorted_and_taken_ones_left_out(
+    listing: list[bytes], data: st.DataObject
+) -> None:
+    gone = data.draw(st.lists(st.sampled_from(listing)) if listing else st.just([]))
+    with pytest.MonkeyPatch.context() as patch, names.Names() as some, names.Names() as others:
+        patch.setattr(names, "RUN", 3)
+        for name in listing:
+            some.add(name)
+        for name in gone:
+            others.add(name)
+
+        assert list(some) == sorted(listing)
+        left = list(names.without(iter(some), iter(others)))
+    assert left == sorted(name for name in listing if name not in set(gone))

@@ -13,6 +13,7 @@ from ecgbatch.bundle.measure import measure_golden
 from ecgbatch.bundle.operating_points import AnyVessel, Cut, Cuts, Task
 from ecgbatch.bundle.save import save_bundle
 from ecgbatch.net.architecture import Architecture
+from ecgbatch.net.net1d import Net1D
 from ecgbatch.preprocessing.spec import preset
 from ecgbatch.terms import Numerics, Vessel
 
@@ -95,4 +96,17 @@ def save_small_bundle(folder: Path, **changes: Any) -> str:
     members = [small_weights(use_bn=manifest.architecture.use_bn)]
     signals = packaged_golden_ecgs()[:2]
     golden = measure_golden(manifest.architecture, members, manifest.preprocessing, signals)
+    return save_bundle(folder, manifest, members, signals, golden.logits)
+
+
+def save_quick_bundle(folder: Path) -> str:
+    """A net of the same kind that scores an ECG in a millisecond, for tests of thousands."""
+    quick = small_architecture(use_bn=False).model_copy(
+        update={"filter_list": (16, 32), "m_blocks_list": (1, 1), "stride": 4}
+    )
+    torch.manual_seed(20261125)
+    manifest = small_manifest(architecture=quick)
+    members = [Net1D(quick).state_dict()]
+    signals = packaged_golden_ecgs()[:2]
+    golden = measure_golden(quick, members, manifest.preprocessing, signals)
     return save_bundle(folder, manifest, members, signals, golden.logits)

@@ -137,8 +137,13 @@ def activate(
 STRATA = tuple(
     StratumRow(task, stratum, cuts[0], cuts[1], is_synthetic=True, share=0.3)
     for task in (*Vessel, ANY_VESSEL)
-    for stratum, cuts in zip(Stratum, ((0.0, 0.2), (0.2, 0.6), (0.6, 1.0)), strict=True)
+    for stratum, cuts in zip(Stratum, ((0.0, 0.5), (0.5, 0.6), (0.6, 1.0)), strict=True)
 )
+
+
+def stratum_of(risk: float) -> Stratum:
+    """By the cuts of `STRATA`, which are the same for every task."""
+    return Stratum.LOW if risk < 0.5 else Stratum.INTERMEDIATE if risk < 0.6 else Stratum.HIGH
 
 
 def provenance(run_id: int, pipeline_id: str = PIPELINE) -> Provenance:
@@ -173,15 +178,15 @@ def scored(of: Facts, risks: tuple[float, ...] = (0.1, 0.2, 0.3, 0.7)) -> Scored
     tasks = tuple(
         TaskAssessment(
             Risk(vessel, -1.0, risk, risk),
-            None if vessel is Vessel.LM else Stratum.LOW if risk < 0.6 else Stratum.HIGH,
+            None if vessel is Vessel.LM else stratum_of(risk),
             near_cut=False,
             is_experimental=vessel is Vessel.LM,
         )
         for vessel, risk in zip(Vessel, risks, strict=True)
     )
-    stratum = Stratum.HIGH if max(risks) >= 0.6 else Stratum.LOW
+    highest = max(risk for vessel, risk in zip(Vessel, risks, strict=True) if vessel != "LM")
     findings = (Finding("leads", ReasonCode.LEADS_NEARLY_EQUAL, "V2", 0.9, 0.8),)
-    return Scored(of, findings, Assessment(tasks, max(risks), stratum), False, 0)
+    return Scored(of, findings, Assessment(tasks, highest, stratum_of(highest)), False, 0)
 
 
 def rejected(of: Facts, reason: ReasonCode = ReasonCode.LEAD_FLAT) -> Rejected:

@@ -86,6 +86,17 @@ def _open(folder: Path) -> bool:
 @contextmanager
 def postgres_server(binaries: Path) -> Iterator[Postgres]:
     """A new cluster, started; gone at the end."""
+    home, process = new_server(binaries)
+    try:
+        yield Postgres(home, count(1))
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def new_server(binaries: Path) -> "tuple[Path, subprocess.Popen[bytes]]":
+    """A new cluster, started in a session of its own: its home and its process, to be ended."""
     home = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path holds 107 bytes
     who: dict[str, Any] = {}
     if os.geteuid() == 0:
@@ -104,14 +115,10 @@ def postgres_server(binaries: Path) -> Iterator[Postgres]:
             capture_output=True,
             **who,
         )
-        process = _start(binaries, home, who)
-        try:
-            yield Postgres(home, count(1))
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-    finally:
+        return home, _start(binaries, home, who)
+    except BaseException:
         shutil.rmtree(home, ignore_errors=True)
+        raise
 
 
 def _start(binaries: Path, home: Path, who: dict[str, Any]) -> subprocess.Popen[bytes]:
@@ -123,6 +130,7 @@ def _start(binaries: Path, home: Path, who: dict[str, Any]) -> subprocess.Popen[
             env=_ENVIRONMENT,
             stdout=log,
             stderr=log,
+            start_new_session=True,
             **who,
         )
     until = time.monotonic() + _START_S

@@ -1,0 +1,110 @@
+"""Which alarms hold, and which of them this service has to tell: one service each, once."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import Connection, and_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ecgbatch.store.engine import now
+from ecgbatch.store.tables_ledger import alert
+
+
+class Phase(StrEnum):
+    BEGINS = "begins"
+    HOLDS = "holds"
+    ENDS = "ends"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be told of an alarm.
+
+    Attributes:
+        since_at: when it began.
+        count: how often it was told, this time included.
+    """
+
+    name: str
+    phase: Phase
+    since_at: datetime
+    count: int
+
+
+def decide(
+    connection: Connection,
+    holding: Collection[str],
+    judged: Collection[str],
+    repeat_s: float,
+) -> list[Change]:
+    """Write down which alarms hold, and say which of them are this caller's to tell.
+
+    A row is changed by one service alone, and whoever changed it tells. Ended alarms stay as rows
+    with a count of 0.
+
+    Args:
+        holding: names of the alarms that hold.
+        judged: names of those that this service can judge; others are left as they are.
+        repeat_s: an alarm that still holds is told again after so many seconds.
+    """
+    moment = now(connection)
+    changes = []
+    for name in sorted(judged):
+        if name in holding:
+            change = _begun(connection, name, moment) or _repeated(
+                connection, name, moment, timedelta(seconds=repeat_s)
+            )
+        else:
+            change = _ended(connection, name)
+        if change is not None:
+            changes.append(change)
+    return changes
+
+
+def holding(connection: Connection) -> list[Change]:
+    """The alarms that hold now, oldest first."""
+    columns = alert.c
+    rows = select(columns.name, columns.since_at, columns.count).where(columns.count > 0)
+    return [
+        Change(row.name, Phase.HOLDS, row.since_at, row[2])
+        for row in connection.execute(rows.order_by(columns.since_at, columns.name))
+    ]
+
+
+def _begun(connection: Connection, name: str, moment: datetime) -> Change | None:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    values = {"since_at": moment, "sent_at": moment, "count": 1}
+    begun = connection.execute(
+        dialect.insert(alert)
+        .values(name=name, **values)
+        .on_conflict_do_update(index_elements=["name"], set_=values, where=alert.c.count == 0)
+        .returning(alert.c.name)
+    )
+    return Change(name, Phase.BEGINS, moment, 1) if begun.first() else None
+
+
+def _repeated(
+    connection: Connection, name: str, moment: datetime, after: timedelta
+) -> Change | None:
+    is_due = and_(alert.c.name == name, alert.c.count > 0, alert.c.sent_at <= moment - after)
+    told = connection.execute(
+        update(alert)
+        .where(is_due)
+        .values(sent_at=moment, count=alert.c.count + 1)
+        .returning(alert.c.since_at, alert.c.count)
+    ).first()
+    return None if told is None else Change(name, Phase.HOLDS, told[0], told[1])
+
+
+def _ended(connection: Connection, name: str) -> Change | None:
+    row = connection.execute(
+        select(alert.c.since_at, alert.c.count).where(alert.c.name == name, alert.c.count > 0)
+    ).first()
+    if row is None:
+        return None
+    ended = connection.execute(
+        update(alert).where(alert.c.name == name, alert.c.count > 0).values(count=0, sent_at=None)
+    )
+    return Change(name, Phase.ENDS, row[0], row[1]) if ended.rowcount == 1 else None
