@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from ecgbatch.cli.main import COMMANDS
 from ecgbatch.identity import create_site_key
 from ecgbatch.resources import demonstration
 from ecgbatch.store.engine import open_engine
@@ -44,13 +43,21 @@ SILENT = (
     ("patient", "lookup", "--key", "0" * 64, *WHY),
     ("ledger", "check"),
     ("audit", "check"),
+    ("halt", *WHY),
+    ("resume", *WHY, "--json"),
+    ("rescore", "--scope", "all", *WHY),
+    ("retry", "--code", "header_invalid", *WHY),
+    ("ignore", "--code", "format_pdf", *WHY, "--json"),
+    ("work", "--drain"),
+    ("quarantine", "list"),
+    ("quarantine", "list", "--json"),
+    ("ledger", "check", "--json"),
     ("migrate",),
 )
 """Commands that may not even say where a file lies."""
 FOR_OPERATORS = (
     ("status", "--failures", "--json"),
     ("status", "--failures"),
-    ("quarantine", "list", "--json"),
     ("show", "1", "--json"),
     ("show", "1"),
     ("show", "3", "--json"),
@@ -119,8 +126,7 @@ def site(
     found.say("run-once", "--settle", "0")
     found.say("run-once", "--settle", "0", "--json")
     for command in (*SILENT, *FOR_OPERATORS):
-        if command[0] in COMMANDS:
-            found.say(*command)
+        found.say(*command)
     yield found
     engine.dispose()
 
@@ -141,7 +147,7 @@ def test_the_run_met_every_format_and_many_kinds_of_failure(site: Site) -> None:
     }
     assert patients >= 10
     assert reasons >= {
-        *("incomplete", "format_unknown", "format_pdf", "xml_entity", "file_too_large"),
+        *("incomplete", "format_unknown", "operator", "xml_entity", "file_too_large"),
         *("not_regular", "unit_unknown", "header_invalid", "expansion_limit"),
     }
     assert len(reasons) >= 12
@@ -153,7 +159,7 @@ def test_runs_and_silent_commands_say_no_token(site: Site) -> None:
         name: tokens(ended.out + ended.err) for name, ended in site.said.items() if name not in loud
     }
 
-    assert heard
+    assert all(ended.exit_code in {0, 1} for ended in site.said.values())
     assert {name: found for name, found in heard.items() if found} == {}
 
 
