@@ -15,7 +15,9 @@ ROWS = {
 NAMED = sorted({test for tests in ROWS.values() for test in tests})
 
 
-@pytest.mark.parametrize("threat", [f"M{number}" for number in range(1, 6)] + ["S1", "S3", "L1"])
+@pytest.mark.parametrize(
+    "threat", [f"M{number}" for number in range(1, 6)] + ["S1", "S2", "S3", "C1", "L1"]
+)
 def test_the_threat_has_a_row_with_tests(threat: str) -> None:
     assert ROWS[threat]
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from ecgbatch.cli.main import COMMANDS
 from ecgbatch.identity import create_site_key
 from ecgbatch.resources import demonstration
 from ecgbatch.store.engine import open_engine
@@ -44,13 +43,21 @@ SILENT = (
     ("patient", "lookup", "--key", "0" * 64, *WHY),
     ("ledger", "check"),
     ("audit", "check"),
+    ("halt", *WHY),
+    ("resume", *WHY, "--json"),
+    ("rescore", "--scope", "all", *WHY),
+    ("retry", "--code", "header_invalid", *WHY),
+    ("ignore", "--code", "format_pdf", *WHY, "--json"),
+    ("work", "--drain"),
+    ("quarantine", "list"),
+    ("quarantine", "list", "--json"),
+    ("ledger", "check", "--json"),
     ("migrate",),
 )
 """Commands that may not even say where a file lies."""
 FOR_OPERATORS = (
     ("status", "--failures", "--json"),
     ("status", "--failures"),
-    ("quarantine", "list", "--json"),
     ("show", "1", "--json"),
     ("show", "1"),
     ("show", "3", "--json"),
@@ -60,10 +67,15 @@ FOR_OPERATORS = (
 
 @dataclass
 class Site:
-    """A scored source full of tokens, and everything that was said meanwhile."""
+    """A scored source full of tokens, and everything that was said meanwhile.
+
+    Attributes:
+        server_log: what the PostgreSQL server wrote, with its default settings; None on SQLite.
+    """
 
     config: Path
     engine: Engine
+    server_log: Path | None = None
     said: dict[str, Ended] = field(default_factory=dict)
 
     def say(self, *command: str) -> Ended:
@@ -94,9 +106,11 @@ def site(
     _write(home / "ZQLfolder")
     create_site_key(home / "site.key")
     url = f"sqlite:///{home / 'ecg.db'}"
+    server_log = None
     if request.param == "postgresql":
         server = request.getfixturevalue("postgres")
         url = server.url(server.create())
+        server_log = server.home / "log"
     lines = (
         f"[database]\nurl = '{url}'\n[log]\nlevel = 'debug'",
         f"[source]\nfolder = '{home / 'ZQLfolder'}'\nname = 'ward'",
@@ -108,12 +122,11 @@ def site(
     ready = ("bundle", "activate", demonstration("bundle"), *WHY)
     assert ecgbatch(*ready, "--config", home / "site.toml").exit_code == 0
     engine = open_engine(url)
-    found = Site(home / "site.toml", engine)
+    found = Site(home / "site.toml", engine, server_log)
     found.say("run-once", "--settle", "0")
     found.say("run-once", "--settle", "0", "--json")
     for command in (*SILENT, *FOR_OPERATORS):
-        if command[0] in COMMANDS:
-            found.say(*command)
+        found.say(*command)
     yield found
     engine.dispose()
 
@@ -134,7 +147,7 @@ def test_the_run_met_every_format_and_many_kinds_of_failure(site: Site) -> None:
     }
     assert patients >= 10
     assert reasons >= {
-        *("incomplete", "format_unknown", "format_pdf", "xml_entity", "file_too_large"),
+        *("incomplete", "format_unknown", "operator", "xml_entity", "file_too_large"),
         *("not_regular", "unit_unknown", "header_invalid", "expansion_limit"),
     }
     assert len(reasons) >= 12
@@ -146,7 +159,7 @@ def test_runs_and_silent_commands_say_no_token(site: Site) -> None:
         name: tokens(ended.out + ended.err) for name, ended in site.said.items() if name not in loud
     }
 
-    assert heard
+    assert all(ended.exit_code in {0, 1} for ended in site.said.values())
     assert {name: found for name, found in heard.items() if found} == {}
 
 
@@ -190,7 +203,8 @@ def test_each_token_in_the_database_stands_in_its_own_column(site: Site) -> None
 
 
 def test_no_file_that_the_program_wrote_holds_a_person(site: Site) -> None:
-    for path in site.config.parent.iterdir():
+    logs = [] if site.server_log is None else [site.server_log]
+    for path in (*site.config.parent.iterdir(), *logs):
         if path.is_file():
             content = path.read_bytes().decode("latin-1")
             people = {one for one in tokens(content) if one.startswith("ZQP") or one in BORN}
