@@ -47,6 +47,7 @@ check: .venv/.test
 docs: .venv/.test
 	.venv/bin/python -m tests.support.reasons_page
 	.venv/bin/python -m tests.support.commands_page
+	.venv/bin/python -m tests.support.operations_page
 
 # Train the demonstration model again and replace the shipped bundle.
 demo-bundle: .venv/.test

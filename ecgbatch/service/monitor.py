@@ -29,7 +29,9 @@ from ecgbatch.terms import ReasonCode
 READ_S = 5.0
 """Seconds between two looks; more where a look takes long."""
 _SHARE = 20
-"""A look is followed by a pause of so many times its length: at most 5 % of one connection."""
+"""A look is followed by a pause of so many times its length: at most 5 % of one connection,"""
+_LONGEST_PAUSE_S = 300.0
+"""but by no longer one."""
 WRITE_S = 15.0
 """Seconds between two heartbeats of the service."""
 _RATE_S = 300.0
@@ -100,7 +102,7 @@ class Monitor:
         self._version = code_version()
         self._away = _Away(settings.alerts.repeat_s)
         self._answered = self._looked = time.monotonic()
-        self._written = 0.0
+        self._written = self._judged = float("-inf")
         self._began: datetime | None = None
         self._results: deque[tuple[float, int]] = deque()
         self._last_event: int | None = None
@@ -124,7 +126,7 @@ class Monitor:
             telemetry.logger().warning("heartbeat_missed")
 
     def age_s(self) -> float:
-        """Seconds since the last look ended, whatever the answer was."""
+        """Seconds since the thread last came round, whatever the answer was."""
         return time.monotonic() - self._looked
 
     def look(self) -> None:
@@ -134,7 +136,7 @@ class Monitor:
         try:
             snapshot = self._asked(snapshot)
             facts = self._facts(snapshot)
-            if started - self._written >= WRITE_S or snapshot.fault is not None:
+            if started - self._judged >= WRITE_S or snapshot.fault is not None:
                 self._write(facts)
             self._answered = time.monotonic()
             snapshot = replace(snapshot, fault=None, away_s=0.0)
@@ -147,11 +149,29 @@ class Monitor:
         self._looked = time.monotonic()
 
     def _go_on(self) -> None:
-        while not self._over.wait(max(READ_S, _SHARE * self.now.took_s)):
+        due = time.monotonic() + self._pause_s()
+        while not self._over.wait(READ_S):
             try:
-                self.look()
+                if time.monotonic() >= due or not self._beat():
+                    self.look()
+                    due = time.monotonic() + self._pause_s()
             except Exception:  # noqa: BLE001 - its text may carry values; the next look may succeed
                 telemetry.logger().error("look_failed", reason=ReasonCode.INTERNAL_FAULT)
+
+    def _pause_s(self) -> float:
+        return min(max(READ_S, _SHARE * self.now.took_s), _LONGEST_PAUSE_S)
+
+    def _beat(self) -> bool:
+        """The heartbeat alone, between two looks that are far apart; False if it failed."""
+        if time.monotonic() - self._written >= WRITE_S:
+            try:
+                with transaction(self._writer) as connection:
+                    ledger.beat(connection, self._identity, "serve", None)
+            except EcgbatchError:
+                return False
+            self._written = time.monotonic()
+        self._looked = time.monotonic()
+        return True
 
     def _asked(self, before: Snapshot) -> Snapshot:
         check_revision(self._reader)
@@ -208,7 +228,7 @@ class Monitor:
                 list(names),
                 self._settings.alerts.repeat_s,
             )
-        self._written = time.monotonic()
+        self._written = self._judged = time.monotonic()
         for change in changes:
             alarm = names[change.name]
             self._tell(alarm, change, holding.get(alarm))

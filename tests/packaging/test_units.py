@@ -78,7 +78,7 @@ def test_control_systemd_sees_a_word_it_does_not_know(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze here")
     broken = tmp_path / "broken.service"
-    broken.write_text("[Service]\nExecStart=/bin/true\nProtectSystm=strict\n")
+    broken.write_text("[Service]\nExecStart=/bin/true\nProtectNobody=strict\n")
     verified = subprocess.run(
         ["systemd-analyze", "verify", "--recursive-errors=no", "--man=no", broken],
         capture_output=True,
@@ -86,7 +86,7 @@ def test_control_systemd_sees_a_word_it_does_not_know(tmp_path: Path) -> None:
         check=False,
         timeout=60,
     )
-    assert "ProtectSystm" in verified.stderr
+    assert "ProtectNobody" in verified.stderr
 
 
 def instructions() -> list[tuple[str, str]]:

@@ -199,3 +199,22 @@ def test_database_that_goes_away_is_told_and_its_return_too(
     assert watch.look().unready is None
     assert watch.phases() == [("database_away", "begins"), ("database_away", "ends")]
     watch.close()
+
+
+def test_heartbeat_goes_on_between_looks_that_are_far_apart(
+    one: Watch, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_S", 0.05)
+    monkeypatch.setattr(module, "_SHARE", 1e6)  # as where a look takes minutes
+    one.monitor.start()
+    taken, seen = one.monitor.now.taken, set()
+    deadline = time.monotonic() + 10
+    while len(seen) < 4 and time.monotonic() < deadline:
+        with transaction(engine) as connection:
+            seen.add(connection.execute(text("SELECT seen_at FROM heartbeat")).scalar())
+        time.sleep(0.05)
+
+    assert len(seen) >= 4
+    assert one.monitor.now.taken == taken
+    assert one.monitor.age_s() < 5
+    one.monitor.stop()

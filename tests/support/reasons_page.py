@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ecgbatch.reasons import REASONS
 from ecgbatch.terms import ReasonClass
+from tests.support.owners import owner
 
 PAGE = Path(__file__).parents[2] / "docs" / "reasons.md"
 _INTRODUCTION = """# Reasons
@@ -14,6 +15,10 @@ The list is closed: nothing else is ever stored or printed as a reason. Written 
 
 A quarantined ECG whose reason is of class *format* is shown as `unsupported`, any other as
 `failed`.
+
+"Who acts": the *exporting system* is whoever runs the system that the ECGs come from; the *ECG
+department* records them; the *patient index* is whoever keeps patients' identities; the *clinical
+lead* answers for the intended use; the *operator* runs ecgbatch; the *maintainers* write it.
 """
 
 
@@ -21,9 +26,9 @@ def text() -> str:
     """The page, one table per class."""
     parts = [_INTRODUCTION]
     for reason_class in ReasonClass:
-        parts.append(f"\n## {reason_class}\n\n| code | what to do |\n|---|---|\n")
+        parts.append(f"\n## {reason_class}\n\n| code | who acts | what to do |\n|---|---|---|\n")
         parts.extend(
-            f"| `{code}` | {reason.advice} |\n"
+            f"| `{code}` | {owner(code)} | {reason.advice} |\n"
             for code, reason in REASONS.items()
             if reason.reason_class is reason_class
         )
