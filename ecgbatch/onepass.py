@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ecgbatch.archiving import put_away
+from ecgbatch.bench import bench_for
 from ecgbatch.heartbeat import Heartbeat
 from ecgbatch.looking import Looker, conclude, look
 from ecgbatch.settings import Settings
@@ -11,7 +12,7 @@ from ecgbatch.store import ledger, overview
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Engine, transaction
 from ecgbatch.store.locks import Held
-from ecgbatch.working import Desk, Reporter, bench_for, bury_the_dead, work_through
+from ecgbatch.working import Desk, Reporter, bury_the_dead, work_through
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for, champion_of
+from ecgbatch.bench import bench_for
 from ecgbatch.errors import SetupFault
 from ecgbatch.heartbeat import Heartbeat
 from ecgbatch.preparation import open_database, pseudonymiser_of
@@ -16,7 +17,7 @@ from ecgbatch.run import source_number, source_of
 from ecgbatch.settings import Settings
 from ecgbatch.sources.folder import FolderSource
 from ecgbatch.sources.source import Source
-from ecgbatch.store import control, ledger, overview, queries
+from ecgbatch.store import checks, control, ledger, overview, queries
 from ecgbatch.store.engine import Engine, transaction
 from ecgbatch.store.runs import has_other_than_folders, source_root
 from ecgbatch.terms import Disposition, ExitCode, ReasonCode
@@ -24,7 +25,6 @@ from ecgbatch.worker_name import own_name
 from ecgbatch.working import (
     Desk,
     Reporter,
-    bench_for,
     bury_the_dead,
     patiently,
     waited_until,
@@ -173,6 +173,8 @@ def _run(desk: Desk, heart: Heartbeat) -> Iterator[Desk]:
     heart.run_id = run_id
     try:
         yield running
+        with transaction(desk.engine) as connection:
+            checks.cheap(connection, run_id)
         exit_code = ExitCode.DONE
     except KeyboardInterrupt:
         exit_code = ExitCode.INTERRUPTED

@@ -2,21 +2,19 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ecgbatch import telemetry
-from ecgbatch.admission import load_scorer
+from ecgbatch.bench import Bench
 from ecgbatch.errors import EcgbatchError, InputFault, LeaseLost, SetupFault, TransientFault
 from ecgbatch.heartbeat import Heartbeat
 from ecgbatch.identity import Pseudonymiser
-from ecgbatch.isolation.decoder import Decoder
 from ecgbatch.pipeline import Instruments, assess
-from ecgbatch.provenance import code_version, library_versions, pipeline_id
 from ecgbatch.records import (
     Finish,
     Outcome,
@@ -89,53 +87,6 @@ class Desk:
     stop: threading.Event
     patience_s: float | None
     finished: dict[Disposition, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """Everything an assessment depends on, and what every row will say of it."""
-
-    instruments: Instruments
-    provenance: Provenance
-
-
-@contextmanager
-def bench_for(
-    settings: Settings, champion: BundleRow, folder: Path, people: Pseudonymiser, worker: str
-) -> Iterator[Bench]:
-    """Weights loaded and proven, reader process started; both end with the block.
-
-    Raises:
-        SetupFault: the bundle is not reproduced here, or the readers do not start.
-    """
-    with Decoder(settings.isolation) as decoder:
-        scorer = load_scorer(settings, champion, folder)
-        manifest = scorer.bundle.manifest
-        precision = settings.scoring.precision
-        instruments = Instruments(
-            decode=decoder.decode,
-            score=lambda prepared: scorer.score([prepared])[0],
-            manifest=manifest,
-            numerics=precision,
-            quality=settings.quality,
-            eligibility=settings.eligibility,
-            pseudonymiser=people,
-            time_zone=settings.site.time_zone,
-            keeps_identifiers=settings.site.keep_identifiers,
-        )
-        provenance = Provenance(
-            pipeline_id=pipeline_id(manifest.preprocessing.digest, settings.gate_digest, precision),
-            preprocessing_digest=manifest.preprocessing.digest,
-            settings_digest=settings.gate_digest,
-            runtime=scorer.runtime,
-            precision=precision,
-            code_version=code_version(),
-            library_versions=library_versions(),
-            worker=worker,
-            run_id=0,
-        )
-        decoder.wait_until_ready()
-        yield Bench(instruments, provenance)
 
 
 def bury_the_dead(engine: Engine, source_id: int | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from sqlalchemy import Engine, event, update
 
+import ecgbatch.bench
 import ecgbatch.working
 from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for, load_scorer
@@ -79,7 +80,7 @@ def warm(config: str) -> None:
     champion, folder, _ = bundle_for(settings, engine)
     engine.dispose()
     scorer = load_scorer(settings, champion, folder)
-    ecgbatch.working.load_scorer = lambda *_: scorer
+    ecgbatch.bench.load_scorer = lambda *_: scorer
 
 
 def _prepare(config: str) -> None:
@@ -89,7 +90,7 @@ def _prepare(config: str) -> None:
 
 def _decode_in_process(_: object) -> None:
     """Without the reader process, which costs a third of a second per worker's life."""
-    ecgbatch.working.Decoder = _Here  # type: ignore[misc, assignment]
+    ecgbatch.bench.Decoder = _Here  # type: ignore[misc, assignment]
 
 
 class _Here:

@@ -1,0 +1,62 @@
+"""What scores: the net, proven, the reader process, and what every row will say of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecgbatch.admission import load_scorer
+from ecgbatch.identity import Pseudonymiser
+from ecgbatch.isolation.decoder import Decoder
+from ecgbatch.pipeline import Instruments
+from ecgbatch.provenance import code_version, library_versions, pipeline_id
+from ecgbatch.records import Provenance
+from ecgbatch.settings import Settings
+from ecgbatch.store.bundles import BundleRow
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Everything an assessment depends on, and what every row will say of it."""
+
+    instruments: Instruments
+    provenance: Provenance
+
+
+@contextmanager
+def bench_for(
+    settings: Settings, champion: BundleRow, folder: Path, people: Pseudonymiser, worker: str
+) -> Iterator[Bench]:
+    """Weights loaded and proven, reader process started; both end with the block.
+
+    Raises:
+        SetupFault: the bundle is not reproduced here, or the readers do not start.
+    """
+    with Decoder(settings.isolation) as decoder:
+        scorer = load_scorer(settings, champion, folder)
+        manifest = scorer.bundle.manifest
+        precision = settings.scoring.precision
+        instruments = Instruments(
+            decode=decoder.decode,
+            score=lambda prepared: scorer.score([prepared])[0],
+            manifest=manifest,
+            numerics=precision,
+            quality=settings.quality,
+            eligibility=settings.eligibility,
+            pseudonymiser=people,
+            time_zone=settings.site.time_zone,
+            keeps_identifiers=settings.site.keep_identifiers,
+        )
+        provenance = Provenance(
+            pipeline_id=pipeline_id(manifest.preprocessing.digest, settings.gate_digest, precision),
+            preprocessing_digest=manifest.preprocessing.digest,
+            settings_digest=settings.gate_digest,
+            runtime=scorer.runtime,
+            precision=precision,
+            code_version=code_version(),
+            library_versions=library_versions(),
+            worker=worker,
+            run_id=0,
+        )
+        decoder.wait_until_ready()
+        yield Bench(instruments, provenance)
