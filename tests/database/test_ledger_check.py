@@ -185,7 +185,7 @@ def test_ledger_from_before_the_second_migration_has_no_findings(whole: Site) ->
         "UPDATE event SET prev_hash = NULL, hash = NULL",
         "UPDATE audit SET prev_hash = NULL, hash = NULL",
         "UPDATE run SET events = NULL, chain_head = NULL",
-        "UPDATE work SET losses = 0, reason = 'retries_spent' WHERE reason = 'crash_loop'",
+        "UPDATE work SET losses = 0 WHERE reason = 'crash_loop'",
     ):
         change(whole.connection, statement)
 
