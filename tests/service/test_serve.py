@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, text
 
 from ecgbatch.store import control
 from ecgbatch.store.engine import open_engine, transaction
@@ -87,17 +88,24 @@ def site(tmp_path: Path) -> Site:
     return made
 
 
-def write_settings(site: Site, more: str = "", **service: object) -> None:
+def write_settings(site: Site, more: str = "", url: str = "", **service: object) -> None:
     stated = {"interval_s": 1, "workers": 1, "port": site.port, "stop_s": 20.0} | service
     lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in stated.items())
     site.config.write_text(
-        f"[database]\nurl = 'sqlite:///{site.database}'\n"
+        f"[database]\nurl = '{url or f'sqlite:///{site.database}'}'\n{_key(site)}"
         f"[source]\nfolder = '{PLANTED[0]}'\nname = '{PLANTED[2]}'\n"
         "[stability]\nsettle_s = 0.0\n"
         "[bundle]\nfolder = 'bundle'\nallow_demonstration = true\n"
         "[work]\nclaim = 4\nlease_s = 6.0\nidle_s = 0.1\n"
         f"[service]\n{lines}\n{more}"
     )
+
+
+def _key(site: Site) -> str:
+    key = site.folder / "site.key"
+    key.write_bytes(bytes(range(32)))
+    key.chmod(0o600)
+    return f"[site]\nkey_file = '{key}'\n"
 
 
 @contextmanager
@@ -185,6 +193,37 @@ def test_service_scores_what_arrives_answers_and_ends_in_peace(site: Site, tmp_p
     assert all(json.loads(line) for line in err.splitlines() if line.startswith("{"))
     for planted in (*PLANTED, str(tmp_path)):
         assert planted not in out + err + page
+
+
+def test_two_services_on_one_database_scan_and_score_everything_once(
+    tmp_path: Path, database_url: str, engine: Engine
+) -> None:
+    sites = [Site(tmp_path, free_port()), Site(tmp_path, free_port())]
+    sites[0].source.mkdir()
+    save_small_bundle(tmp_path / "bundle")
+    write_settings(sites[0], url=database_url)
+    activate = ("bundle", "activate", tmp_path / "bundle", "--reason", "test")
+    assert ecgbatch(*activate, "--config", sites[0].config).exit_code == 0
+    with serving(sites[0]) as one:
+        assert wait_for(lambda: sites[0].ask("/readyz")[0] == 200)
+        write_settings(sites[1], url=database_url)
+        with serving(sites[1]) as other:
+            assert wait_for(lambda: sites[1].metric("workers{}") == 2.0)
+            for number in range(12):
+                sites[0].add(number)
+            assert wait_for(lambda: sites[1].metric('items{disposition="scored"}') == 12.0)
+            for process in (one, other):
+                process.send_signal(signal.SIGTERM)
+            ends = [process.communicate(timeout=30) for process in (one, other)]
+
+    assert [one.returncode, other.returncode] == [0, 0], ends
+    with transaction(engine) as connection:
+        n_results = connection.execute(text("SELECT count(*) FROM result")).scalar()
+        due = connection.execute(text("SELECT due_at, worker FROM firing")).all()
+        scans = connection.execute(text("SELECT worker FROM run WHERE kind = 'scan'")).all()
+    assert n_results == 12
+    assert len({row.worker for row in due}) == 2  # both had their share
+    assert len(scans) <= len(due)  # less where one met the other at work on the source
 
 
 def test_halt_is_shown_and_worker_that_dies_is_replaced(site: Site) -> None:
