@@ -26,6 +26,7 @@ from ecgbatch.store.tables import item, work
 from ecgbatch.terms import Disposition, WorkState
 from ecgbatch.work import work as work_on
 from ecgbatch.working import Desk, Reporter
+from tests.faults import nightly_hooks
 
 _MOMENTS = ("before_cursor_execute", "after_cursor_execute", "commit")
 """Before and after each statement, and before each COMMIT."""
@@ -147,6 +148,7 @@ _HOW: dict[str, Callable[[Any], None]] = {
     "slowly_s": _slowly,
     "poison": _poisoned,
     "die_at": _die_at,
+    **nightly_hooks.HOW,
 }
 
 
@@ -251,4 +253,5 @@ _WITHOUT: dict[str, Callable[[], None]] = {
     "one_transaction": _without_one_transaction,
     "fence": _without_fence,
     "isolation_of_suspects": _without_isolation_of_suspects,
+    **nightly_hooks.WITHOUT,
 }
