@@ -184,8 +184,13 @@ def _run(desk: Desk, heart: Heartbeat) -> Iterator[Desk]:
         counted = {str(name): number for name, number in running.finished.items()}
         for name, number in running.finished.items():
             desk.finished[name] = desk.finished.get(name, 0) + number
-        with transaction(desk.engine) as connection:
-            ledger.end_run(connection, run_id, exit_code, counted)
+
+        def end() -> None:
+            with transaction(desk.engine) as connection:
+                ledger.end_run(connection, run_id, exit_code, counted)
+
+        # What failed may have failed for the database: then nobody waits for it here.
+        patiently(desk, end) if exit_code is ExitCode.DONE else end()
         log.info("run_ended", exit_code=exit_code, counts=counted)
 
 

@@ -11,7 +11,14 @@ from sqlalchemy import Engine as Engine  # noqa: PLC0414 - for those who only ho
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ecgbatch.errors import SetupFault
-from ecgbatch.store.engine_postgres import OWNER, READER, WORKER, is_over_network, postgres_engine
+from ecgbatch.store.engine_postgres import (
+    GRACE_S,
+    OWNER,
+    READER,
+    WORKER,
+    is_over_network,
+    postgres_engine,
+)
 from ecgbatch.store.engine_sqlite import sqlite_engine
 from ecgbatch.store.faults import fault
 from ecgbatch.store.options import DEFAULT, DatabaseOptions
@@ -87,11 +94,18 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         raise fault(error) from None
 
 
-def take_time(connection: Connection) -> None:
-    """Let this transaction read whole tables: a worker's statements end after seconds."""
+def take_time(connection: Connection, longest_s: int = 0) -> None:
+    """Let this transaction read whole tables: a worker's statements end after seconds.
+
+    Args:
+        longest_s: how long a statement may take; 0 is for ever.
+    """
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{longest_s}s'")
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        from ecgbatch.store.silence import lift  # noqa: PLC0415 - only with the driver installed
+
+        lift(connection.connection.driver_connection, longest_s + GRACE_S if longest_s else None)
 
 
 def now(connection: Connection) -> datetime:

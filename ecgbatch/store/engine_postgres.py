@@ -28,6 +28,8 @@ _CONNECT: Mapping[str, int] = {
     # Milliseconds for what was sent to be confirmed: a dead network path is an error, no hang.
     "tcp_user_timeout": 20_000,
 }
+GRACE_S = 10.0
+"""After the server's own time-out for a statement, before it is held to be gone."""
 
 
 def postgres_engine(url: URL, server: Mapping[str, str], options: DatabaseOptions) -> Engine:
@@ -43,7 +45,7 @@ def postgres_engine(url: URL, server: Mapping[str, str], options: DatabaseOption
         raise SetupFault(ReasonCode.DATABASE_UNAVAILABLE, "install ecgbatch[postgres]")
     stated = {**server, "search_path": options.schema_name}
     text = " ".join(f"-c {name}={value}" for name, value in stated.items())
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
@@ -55,6 +57,12 @@ def postgres_engine(url: URL, server: Mapping[str, str], options: DatabaseOption
             "prepare_threshold": None,
         },
     )
+    if "statement_timeout" in server:
+        # Only with the driver installed, which SQLite does without.
+        from ecgbatch.store.silence import limit_silence  # noqa: PLC0415
+
+        limit_silence(engine, float(server["statement_timeout"].removesuffix("s")) + GRACE_S)
+    return engine
 
 
 def _tls(url: URL, options: DatabaseOptions) -> dict[str, str]:

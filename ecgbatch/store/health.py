@@ -21,7 +21,7 @@ from sqlalchemy import (
 from ecgbatch.store import bundles
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.columns import UtcTime
-from ecgbatch.store.engine import now
+from ecgbatch.store.engine import now, take_time
 from ecgbatch.store.firings import SUCCESSES
 from ecgbatch.store.runs import SCAN
 from ecgbatch.store.tables import event, result, run, work
@@ -41,7 +41,7 @@ _ITEMS: TableClause = table(
 _OPEN = (WorkState.READY, WorkState.LEASED, WorkState.RETRY_WAIT)
 _LOST = ("lost", "lost_alone")
 _RECENT = timedelta(days=1)
-_LONGEST = "SET LOCAL statement_timeout = '120s'"
+_LONGEST_S = 120
 """Of a million items the count may take longer than any statement of a worker."""
 
 
@@ -111,8 +111,7 @@ class Health:
 
 def read(connection: Connection) -> Health:
     """Ask for all of it, in one transaction; the items are gone through once."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(_LONGEST)
+    take_time(connection, _LONGEST_S)
     moment = now(connection)
     items: Counter[Disposition] = Counter(dict.fromkeys(Disposition, 0))
     failures: Counter[ReasonCode] = Counter()

@@ -27,6 +27,7 @@ from ecgbatch.store.tables import item, work
 from ecgbatch.terms import Disposition, WorkState
 from ecgbatch.work import work as work_on
 from ecgbatch.working import Desk, Reporter
+from tests.faults import nightly_hooks
 
 _MOMENTS = ("before_cursor_execute", "after_cursor_execute", "commit")
 """Before and after each statement, and before each COMMIT."""
@@ -161,6 +162,7 @@ _HOW: dict[str, Callable[[Any], None]] = {
     "poison": _poisoned,
     "die_at": _die_at,
     "fails_on": _failing_on,
+    **nightly_hooks.HOW,
 }
 
 
@@ -263,12 +265,19 @@ def _without_isolation_of_suspects() -> None:
 
 def _without_blame() -> None:
     """Every unit is given back, whatever ended the worker."""
-    ecgbatch.working._is_its_own = lambda _: False
+    ecgbatch.working._is_its_own = lambda fault: False
+
+
+def _without_giving_back() -> None:
+    """A worker that is stopped keeps what it held."""
+    ecgbatch.working._give_back = lambda desk, units: None
 
 
 _WITHOUT: dict[str, Callable[[], None]] = {
     "one_transaction": _without_one_transaction,
     "blame": _without_blame,
     "fence": _without_fence,
+    "giving_back": _without_giving_back,
     "isolation_of_suspects": _without_isolation_of_suspects,
+    **nightly_hooks.WITHOUT,
 }

@@ -44,9 +44,12 @@ def _all_is_well(field: Field, n_files: int) -> None:
 
 
 @pytest.mark.postgres
-def test_a_server_that_crashes_three_times_is_waited_for(tmp_path: Path, bundle: Path) -> None:
+@pytest.mark.parametrize("without", ["", "patience"])
+def test_a_server_that_crashes_three_times_is_waited_for(
+    tmp_path: Path, bundle: Path, without: str
+) -> None:
     """D1: `stop -m immediate` for 10 s, three times, under two workers."""
-    n_files = 2000
+    n_files = 200 if without else 2000
     with mortal_server() as database:
         with psycopg.connect(
             host=str(database.home), user="postgres", autocommit=True
@@ -57,13 +60,16 @@ def test_a_server_that_crashes_three_times_is_waited_for(tmp_path: Path, bundle:
         with ForkServer(field.home / "workers.log") as server:
             server.warm(field.config)
             assert server.run("scan", config=str(field.config)) == 0
-            how = {"config": str(field.config), "in_process": True}
+            how = {"config": str(field.config), "in_process": True, "without": without}
             workers = [server.fork("worker", **how) for _ in range(2)]
             for outage in range(3):
                 engine = field.engine()
-                _until(engine, 100 + 500 * outage)
+                _until(engine, 50 + 500 * outage)
                 engine.dispose()
                 database.stop()
+                if without:
+                    assert all(server.wait(pid) != 0 for pid in workers)
+                    return
                 time.sleep(10.0)
                 assert not any(server.has_ended(pid) for pid in workers)
                 database.start()
@@ -102,6 +108,17 @@ def test_a_foreign_writer_that_locks_the_file_is_waited_for(tmp_path: Path, bund
     _all_is_well(field, n_files)
 
 
+def test_control_a_lock_ends_a_transaction_that_does_not_wait(tmp_path: Path) -> None:
+    path = tmp_path / "r.db"
+    foreign = sqlite3.connect(path, isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    hasty = sqlite3.connect(path, timeout=0, isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        hasty.execute("BEGIN IMMEDIATE")
+    hasty.close()
+    foreign.close()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MB."""
@@ -114,7 +131,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_is_waited_out_and_seen(small_disk: Path, tmp_path: Path, bundle: Path) -> None:
+@pytest.mark.parametrize("without", ["", "patience"])
+def test_a_full_disk_is_waited_out_and_seen(
+    small_disk: Path, tmp_path: Path, bundle: Path, without: str
+) -> None:
     """D5: database, then log, on a file system that is full."""
     n_files = 300
     url = f"sqlite:///{small_disk / 'r.db'}"
@@ -124,10 +144,15 @@ def test_a_full_disk_is_waited_out_and_seen(small_disk: Path, tmp_path: Path, bu
     with ForkServer(log) as server:
         server.warm(field.config)
         assert server.run("scan", config=str(field.config)) == 0
-        worker = server.fork("worker", config=str(field.config), in_process=True, slowly_s=0.01)
+        how = {"config": str(field.config), "in_process": True, "slowly_s": 0.01}
+        worker = server.fork("worker", **how, without=without)
         engine = field.engine()
         _until(engine, 50)
         _fill(small_disk)
+        if without:
+            engine.dispose()
+            assert server.wait(worker) != 0
+            return
         stuck = _wait_until_nothing_moves(engine)
         assert stuck < n_files
         assert not server.has_ended(worker)
