@@ -18,7 +18,7 @@ fuzz: .venv/.test
 
 # Kill -9 two workers 200 times over 5,000 files, on SQLite and on PostgreSQL, with controls; JSON last.
 fault-headline: .venv/.test
-	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.headline
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.headline --write
 
 # The fault tests that take too long for every change: long outages, a broken network, system calls
 # that fail, every crash point.
@@ -32,7 +32,7 @@ fault-release: .venv/.test
 
 # 20,000 recordings through the service, files arriving all the time; JSON last.
 fault-soak: .venv/.test
-	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.soak
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.soak --write
 
 # Style, types, layers, spelling.
 check: .venv/.test

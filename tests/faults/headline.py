@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.faults.field import drop_unique_key, lay_out
 from tests.faults.kill_run import KillRun, kill_workers
+from tests.faults.page import write_figures
 from tests.support.postgres import Postgres, find_binaries, new_server
 
 _WORKERS = 2
@@ -28,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=5000)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--write", action="store_true", help="the figures into docs/reliability.md")
     stated = parser.parse_args()
     binaries = find_binaries()
     if binaries is None:
@@ -45,6 +47,9 @@ def main() -> int:
         runs.append(_told(database, stated.files, run, control))
         _say(f"{database}: {run.count}")
         _say(f"{database}, control: {control.count}")
+    if stated.write:
+        names = ("database", "files", "workers", "kills", "lost", "duplicates", "seconds")
+        write_figures("headline", names, [[run[name] for name in names] for run in runs])
     _say(f"delete {home} and {server}, and end process {process.pid}, when you have counted again")
     _say(" ".join(urls))
     _say(json.dumps({"runs": runs}))

@@ -21,6 +21,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from tests.faults.field import Field, count, lay_out, n_finished
+from tests.faults.page import write_figures
 from tests.support.many import muse_ecg
 
 _SETTINGS = """[work]
@@ -49,7 +50,9 @@ def main() -> int:
     """Run it; 0 if nothing was lost or scored twice and memory was flat."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=20_000)
-    n_files = parser.parse_args().files
+    parser.add_argument("--write", action="store_true", help="the figures into docs/reliability.md")
+    stated = parser.parse_args()
+    n_files = stated.files
     with tempfile.TemporaryDirectory(prefix="ecgbatch-soak-") as home:
         url = f"sqlite:///{home}/r.db"
         field = lay_out(Path(home) / "field", url, settings=_SETTINGS)
@@ -73,6 +76,9 @@ def main() -> int:
         "exit_code": code,
         "ledger_holds": holds,
     }
+    if stated.write:
+        names = ("recordings", "seconds", "second_quarter_mb", "last_quarter_mb", "growth")
+        write_figures("soak", names, [[told[name] for name in names]])
     sys.stdout.write(json.dumps(told) + "\n")
     is_well = not (found.lost or found.twice or code) and holds and last <= _FLAT * second
     return 0 if is_well else 1
