@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak check docs demo-bundle wheel clean
+.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak fault-figures check docs demo-bundle wheel clean
 
 # Set up, then score the sample ECGs that ship with the project into ecgbatch-demo.db.
 demo: .venv/.base
@@ -18,7 +18,7 @@ fuzz: .venv/.test
 
 # Kill -9 two workers 200 times over 5,000 files, on SQLite and on PostgreSQL, with controls; JSON last.
 fault-headline: .venv/.test
-	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.headline --write
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.headline
 
 # The fault tests that take too long for every change: long outages, a broken network, system calls
 # that fail, every crash point.
@@ -32,6 +32,11 @@ fault-release: .venv/.test
 
 # 20,000 recordings through the service, files arriving all the time; JSON last.
 fault-soak: .venv/.test
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.soak
+
+# Both again, and their figures into docs/reliability.md.
+fault-figures: .venv/.test
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.headline --write
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.soak --write
 
 # Style, types, layers, spelling.

@@ -1,4 +1,4 @@
-"""Figures on docs/reliability.md: each block between its marks is written by the command it names."""
+"""Figures on docs/reliability.md: the block between two marks is what a command measured."""
 
 import datetime
 import os
