@@ -1,7 +1,10 @@
 """Each role of PostgreSQL can do its work, and nothing beside it."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from ecgbatch.store.views_0003 import views_0003
 from tests.cli.command import Ended, ecgbatch
 from tests.support.ecgs import SAMPLES
 from tests.support.postgres import Postgres
+from tests.support.processes import free_port, wait_for
 from tests.support.roles import ROLES, Hospital, hospital
 
 pytestmark = pytest.mark.postgres
@@ -63,15 +67,20 @@ OPERATORS = (
 
 
 def run(of: Hospital, home: Path, role: str, *command: object) -> Ended:
+    return ecgbatch(*command, "--config", settings(of, home, role))
+
+
+def settings(of: Hospital, home: Path, role: str) -> Path:
     lines = (
         f"[database]\nurl = '{of.url(role)}'\nschema_name = '{of.schema_name}'",
         f"[source]\nfolder = '{home / 'in'}'\nname = 'ward'",
         f"[site]\nkey_file = '{home / 'site.key'}'",
-        "[bundle]\nallow_demonstration = true",
+        "[bundle]\nallow_demonstration = true\n[stability]\nsettle_s = 0.0",
+        f"[service]\nworkers = 1\ninterval_s = 1\nport = {free_port()}",
     )
     config = home / f"{role}.toml"
     config.write_text("\n".join(lines))
-    return ecgbatch(*command, "--config", config)
+    return config
 
 
 def is_allowed(of: Hospital, role: str, statement: str) -> bool:
@@ -109,6 +118,49 @@ def test_the_worker_runs_again_whatever_operators_did_meanwhile(
     for command in (("run-once", "--settle", 0), ("work", "--drain")):
         again = run(site, tmp_path, "worker", *command)
         assert again.exit_code in {0, 1}, again.out + again.err
+
+
+def test_the_service_runs_on_the_worker_s_account(postgres: Postgres, tmp_path: Path) -> None:
+    made = hospital(postgres)
+    create_site_key(tmp_path / "site.key")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "note.txt").write_text("no ECG")
+    ready = run(made, tmp_path, "operator", "bundle", "activate", demonstration("bundle"), *WHY)
+    assert ready.exit_code == 0, ready.out + ready.err
+    run(made, tmp_path, "worker", "run-once", "--settle", 0)  # a failure to be told of at once
+
+    config, log = settings(made, tmp_path, "worker"), tmp_path / "log"
+    with log.open("wb") as file, made.connect() as seen:
+
+        def number(rows: str) -> object:
+            counted = seen.execute(f"SELECT count(*) FROM {rows}".encode()).fetchone()
+            return None if counted is None else counted[0]
+
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ecgbatch", "serve", "--allow-root", "--config", config],
+            stdout=file,
+            stderr=file,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        try:
+            shutil.copytree(SAMPLES, tmp_path / "in", dirs_exist_ok=True)
+            assert wait_for(lambda: number("result") == 7), log.read_text()
+            assert wait_for(lambda: number("heartbeat") == 2), log.read_text()
+            assert wait_for(lambda: number("alert WHERE count = 1") == 1), log.read_text()
+            run(made, tmp_path, "operator", "acknowledge", "--code", "format_unknown", *WHY)
+            assert wait_for(lambda: number("alert WHERE count = 0") == 1), log.read_text()
+            process.terminate()
+            assert process.wait(30) == 0, log.read_text()
+        finally:
+            process.kill()
+            process.wait()
+        assert number("firing") != 0
+        assert number("heartbeat") == 0
+        assert number("run WHERE ended_at IS NULL") == 0
+    said = log.read_text()
+    assert "permission" not in said
+    assert '"level": "error"' not in said
+    postgres.drop(made.name)
 
 
 def test_the_worker_changes_no_result_score_event_or_act(site: Hospital) -> None:

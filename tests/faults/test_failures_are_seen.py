@@ -10,6 +10,11 @@ from click.testing import CliRunner, Result
 
 from ecgbatch.cli.acknowledge import command as acknowledge
 from ecgbatch.cli.status import command as status
+from ecgbatch.service.exposition import render
+from ecgbatch.service.metrics import Own, metrics
+from ecgbatch.service.monitor import Snapshot
+from ecgbatch.store import health
+from ecgbatch.store.engine import open_engine, transaction
 from ecgbatch.terms import Disposition, ExitCode
 from tests.faults.bad_files import BAD, Bad, install_traps
 from tests.faults.place import Place, place
@@ -66,8 +71,18 @@ def shown(result: Result) -> Any:
     return json.loads(result.stdout)
 
 
+def moved(database: Path) -> list[str]:
+    """The samples of `failures_open` in what /metrics shows of this ledger."""
+    engine = open_engine(f"sqlite:///{database}")
+    with transaction(engine) as connection:
+        seen = health.read(connection)
+    engine.dispose()
+    page = render(metrics(Snapshot(health=seen), Own("0", 1, 0, 0.0, 60.0, {})))
+    return [line for line in page.splitlines() if line.startswith("ecgbatch_failures_open{")]
+
+
 @pytest.mark.parametrize("bad", NEED_SOMEONE, ids=lambda bad: bad.reason)
-def test_each_alone_raises_the_exit_code_until_it_is_acknowledged(
+def test_each_alone_raises_exit_code_and_metric_until_it_is_acknowledged(
     failed: Place, bad: Bad, tmp_path: Path
 ) -> None:
     database = tmp_path / "ecg.db"
@@ -76,9 +91,9 @@ def test_each_alone_raises_the_exit_code_until_it_is_acknowledged(
     numbers = [str(row["item_id"]) for row in others]
     assert called(database, "--reason", "known", *numbers).exit_code == ExitCode.DONE
 
-    before = called(database, "--json")
+    before, metric_before = called(database, "--json"), moved(database)
     noted = called(database, "--json", "--code", str(bad.reason), "--reason", "told the vendor")
-    after = called(database, "--json")
+    after, metric_after = called(database, "--json"), moved(database)
 
     assert before.exit_code == ExitCode.ATTENTION
     assert shown(before)["attention"] == 1
@@ -86,6 +101,21 @@ def test_each_alone_raises_the_exit_code_until_it_is_acknowledged(
     assert shown(noted) == {"acknowledged": 1}
     assert after.exit_code == ExitCode.DONE
     assert shown(after)["attention"] == 0
+    assert metric_before == [f'ecgbatch_failures_open{{reason="{bad.reason}"}} 1']
+    assert metric_after == []
+
+
+def test_all_of_them_together_are_one_each_in_the_metric(failed: Place) -> None:
+    lines = [f'ecgbatch_failures_open{{reason="{bad.reason}"}} 1' for bad in NEED_SOMEONE]
+
+    assert sorted(moved(failed.database)) == sorted(lines)
+
+
+def test_an_empty_ledger_shows_no_failure(tmp_path: Path) -> None:
+    made = place(tmp_path)
+    assert made.run().exit_code == ExitCode.DONE
+
+    assert moved(made.database) == []
 
 
 def test_rejected_ones_are_listed_but_need_nobody(failed: Place, tmp_path: Path) -> None:

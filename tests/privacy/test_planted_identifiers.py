@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -17,9 +16,7 @@ from ecgbatch.identity import create_site_key
 from ecgbatch.resources import demonstration
 from ecgbatch.store.engine import open_engine
 from tests.cli.command import Ended, ecgbatch
-from tests.support.planted import BORN, damaged, planted
-
-_TOKEN = re.compile("ZQ[PCL][A-Za-z0-9]*|" + "|".join(map(re.escape, BORN)))
+from tests.support.planted import BORN, planted, tokens, write_planted
 
 COLUMNS = {
     "locator": "ZQL",
@@ -83,19 +80,6 @@ class Site:
         return ended
 
 
-def tokens(text: str) -> set[str]:
-    return set(_TOKEN.findall(text))
-
-
-def _write(folder: Path) -> None:
-    folder.mkdir()
-    whole = planted()
-    for name, content in (whole | damaged(whole)).items():
-        (folder / name).write_bytes(content)
-    (folder / "ZQLlink.xml").symlink_to(folder / "ZQLmuse.xml")
-    os.mkfifo(folder / "ZQLpipe.dat")
-
-
 @pytest.fixture(
     scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 )
@@ -103,7 +87,7 @@ def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("planted")
-    _write(home / "ZQLfolder")
+    write_planted(home / "ZQLfolder")
     create_site_key(home / "site.key")
     url = f"sqlite:///{home / 'ecg.db'}"
     server_log = None

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +23,10 @@ from tests.cli.command import ecgbatch, rows
 from tests.service.receivers import Inbox, http_receiver
 from tests.support.bundles import save_small_bundle
 from tests.support.ecgs import heartbeats, write_wfdb
+from tests.support.processes import LONGEST_S, children, free_port, is_alive, wait_for
 
 PLANTED = ("PLANTED-FOLDER", "PLANTED-FILE", "PLANTED-SOURCE")
 _RESULTS = "SELECT count(*) AS n FROM result"
-_LONGEST_S = 90
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -125,37 +119,13 @@ def serving(site: Site, **environment: str) -> Iterator["subprocess.Popen[str]"]
             process.communicate()
 
 
-def wait_for(is_true: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + _LONGEST_S
-    while not is_true() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return is_true()
-
-
-def children(pid: int) -> list[int]:
-    """All processes below this one."""
-    found = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").glob("*/children")
-        for child in task.read_text().split()
-    ]
-    return found + [below for child in found for below in children(child)]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def test_service_scores_what_arrives_answers_and_ends_in_peace(site: Site, tmp_path: Path) -> None:
     manager = tmp_path / "notify"
     for number in range(3):
         site.add(number)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(manager))
-        heard.settimeout(_LONGEST_S)
+        heard.settimeout(LONGEST_S)
         watched = {"NOTIFY_SOCKET": str(manager), "WATCHDOG_USEC": "60000000"}
         with serving(site, **watched) as process:
             assert heard.recv(100) == b"READY=1"

@@ -44,7 +44,7 @@ def _alarms() -> str:
     rows = ["| alarm | raised by (default) | what to do |", "|---|---|---|"]
     for alarm in Alarm:
         key = _RAISED_BY.get(alarm)
-        raised = _ALWAYS.get(alarm) or f"`alerts.{key}` ({getattr(limits, str(key)):g})"
+        raised = _ALWAYS.get(alarm) or f"`alerts.{key}` ({getattr(limits, str(key)):.15g})"
         rows.append(f"| `{alarm}` | {raised} | {ADVICE[alarm]} |")
     return "\n".join(rows) + "\n"
 

@@ -6,6 +6,7 @@ spelling.
 """
 
 import gzip
+import os
 import re
 from binascii import crc_hqx
 from io import BytesIO
@@ -21,7 +22,22 @@ from tests.fuzz import written
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 BORN = ("1931-07-23", "19310723", "07-23-1931", "23-JUL-1931", "1931-7-23")
 
+_TOKEN = re.compile("ZQ[PCL][A-Za-z0-9]*|" + "|".join(map(re.escape, BORN)))
 _PERSON = {"ID": "ZQPID", "LAST": "ZQPLASTNAME", "FIRST": "ZQPFIRSTNAME", "TECH": "ZQPTECH"}
+
+
+def tokens(text: str) -> set[str]:
+    return set(_TOKEN.findall(text))
+
+
+def write_planted(folder: Path) -> None:
+    """All of them, whole and damaged, with a link and a pipe."""
+    folder.mkdir()
+    whole = planted()
+    for name, content in (whole | damaged(whole)).items():
+        (folder / name).write_bytes(content)
+    (folder / "ZQLlink.xml").symlink_to(folder / "ZQLmuse.xml")
+    os.mkfifo(folder / "ZQLpipe.dat")
 
 
 def planted() -> dict[str, bytes]:
