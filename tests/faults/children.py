@@ -27,7 +27,7 @@ from ecgbatch.store.tables import item, work
 from ecgbatch.terms import Disposition, WorkState
 from ecgbatch.work import work as work_on
 from ecgbatch.working import Desk, Reporter
-from tests.faults import nightly_hooks
+from tests.faults import failing_calls, nightly_hooks
 
 _MOMENTS = ("before_cursor_execute", "after_cursor_execute", "commit")
 """Before and after each statement, and before each COMMIT."""
@@ -62,6 +62,17 @@ def scan_and_work(config: str, without: str = "", **how: Any) -> int:
     settings = load_settings(Path(config))
     scan_once(settings, _SILENT)
     return work_on(settings, _SILENT, drain=True, stop=threading.Event()).exit_code
+
+
+def failing_worker(
+    config: str, *, database: str, nth: int, error: int, answer: str, **how: Any
+) -> int:
+    """`ecgbatch work --drain` whose n-th system call on the database fails; 0 only counts them."""
+    failing_calls.arm(database, nth, error)
+    try:
+        return worker(config, drain=True, in_process=True, **how)
+    finally:
+        Path(answer).write_text(str(failing_calls.n_calls()), encoding="ascii")
 
 
 def count_moments(config: str, answer: str, without: str = "") -> int:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, event
 
 import ecgbatch.work
 import ecgbatch.working
+from ecgbatch.store import engine_sqlite
 from ecgbatch.store.silence import Heard
 from ecgbatch.working import Desk
 
@@ -42,8 +43,14 @@ def _without_limit_of_silence() -> None:
     Heard.wait = psycopg.Connection.wait  # type: ignore[method-assign]
 
 
+def _without_journal() -> None:
+    """SQLite overwrites its pages without keeping what was there."""
+    engine_sqlite.journal_mode = lambda version: "off"
+
+
 HOW: dict[str, Callable[[Any], None]] = {"halting": _halting}
 WITHOUT: dict[str, Callable[[], None]] = {
     "patience": _without_patience,
     "limit_of_silence": _without_limit_of_silence,
+    "journal": _without_journal,
 }
