@@ -10,7 +10,7 @@ from ecgbatch import telemetry
 from ecgbatch.errors import SetupFault
 from ecgbatch.sources.source import Memory, Scan, Source
 from ecgbatch.store import ledger, memory
-from ecgbatch.store.engine import Engine, transaction
+from ecgbatch.store.engine import WHOLE_TABLES_S, Engine, take_time, transaction
 from ecgbatch.store.locks import Held
 from ecgbatch.terms import ReasonCode
 
@@ -43,6 +43,7 @@ def look(looker: Looker) -> Look:
         SetupFault: the source is missing, or suddenly empty; another scan has begun.
     """
     with transaction(looker.engine) as connection:
+        take_time(connection, WHOLE_TABLES_S)
         began_at = ledger.now(connection)
         present = ledger.present_items(connection, looker.source_id)
     scan = looker.source.scan(_memory(looker, began_at))

@@ -68,7 +68,6 @@ def _admit(one: Pass) -> int:
         ledger.admit(
             connection,
             one.source_id,
-            one.champion.digest,
             one.settle_s,
             stability.grace_s,
             held=one.held,

@@ -33,6 +33,8 @@ from ecgbatch.working import (
 
 _RUN_S = 3600.0
 """An idle worker closes its run after this long, so that no run's row stays open for a year."""
+_LOOKED_AT = 1000
+"""So many units are counted to see whether there is something to do."""
 _CONTENDED_S = 0.2
 """Between two tries to claim what others have locked for a moment."""
 
@@ -130,7 +132,8 @@ def _due(desk: Desk) -> int:
             if control.is_halted(connection):
                 return 0
             as_of = waited_until(connection, desk)
-            return overview.due(connection, desk.source_id, desk.champion.digest, as_of)
+            here = (desk.source_id, desk.champion.digest)
+            return overview.due(connection, *here, as_of, at_most=_LOOKED_AT)
 
     return patiently(desk, ask)
 
@@ -149,9 +152,11 @@ def _serve(desk: Desk, heart: Heartbeat, *, drain: bool) -> None:
             n_done = work_through(running, bench, heart, expected) if expected else 0
             if n_done:
                 continue
+            if _with_champion(desk) is not desk:
+                return
             if expected:
                 desk.stop.wait(_CONTENDED_S)
-            elif drain or time.monotonic() > until or _with_champion(desk) is not desk:
+            elif drain or time.monotonic() > until:
                 return
             else:
                 desk.stop.wait(desk.settings.work.idle_s)
@@ -165,6 +170,10 @@ def _run(desk: Desk, heart: Heartbeat) -> Iterator[Desk]:
         with transaction(desk.engine) as connection:
             return ledger.start_run(connection, desk.kind, desk.source_id, desk.worker)
 
+    def check() -> None:
+        with transaction(desk.engine) as connection:
+            checks.cheap(connection, run_id)
+
     run_id = patiently(desk, start)
     running = replace(desk, run_id=run_id, finished={})
     log = telemetry.logger().bind(run_id=run_id)
@@ -173,8 +182,7 @@ def _run(desk: Desk, heart: Heartbeat) -> Iterator[Desk]:
     heart.run_id = run_id
     try:
         yield running
-        with transaction(desk.engine) as connection:
-            checks.cheap(connection, run_id)
+        patiently(desk, check)
         exit_code = ExitCode.DONE
     except KeyboardInterrupt:
         exit_code = ExitCode.INTERRUPTED

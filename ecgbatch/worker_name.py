@@ -14,6 +14,8 @@ from pathlib import Path
 
 _NAME = re.compile(r"^(?P<host>.+)/(?P<place>[0-9a-f]{8}):(?P<pid>\d{1,10}):(?P<birth>\d+)$")
 _PROC = Path("/proc")
+_UNKNOWN = 0
+_ENDED = -1
 _START_TIME = 19
 """Place of the start time in /proc/PID/stat, counted after the command's name."""
 
@@ -21,7 +23,7 @@ _START_TIME = 19
 def own_name() -> str:
     """The name of this process."""
     pid = os.getpid()
-    return f"{socket.gethostname()}/{_place()}:{pid}:{_birth(pid) or 0}"
+    return f"{socket.gethostname()}/{_place()}:{pid}:{_birth(pid) or _UNKNOWN}"
 
 
 def is_dead(name: str) -> bool:
@@ -29,7 +31,12 @@ def is_dead(name: str) -> bool:
     parts = _NAME.match(name)
     if parts is None or parts["host"] != socket.gethostname() or parts["place"] != _place():
         return False
-    return _birth(int(parts["pid"])) != int(parts["birth"])
+    pid, born = int(parts["pid"]), int(parts["birth"])
+    found = _birth(pid)
+    if found is None:
+        # Other accounts' processes may be hidden: that is no death.
+        return not _is_there(pid)
+    return born not in {_UNKNOWN, found}
 
 
 def _place() -> str:
@@ -41,12 +48,22 @@ def _place() -> str:
     return sha256(told.encode()).hexdigest()[:8]
 
 
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
 def _birth(pid: int) -> int | None:
-    """Clock ticks from boot to the start of the process; None if there is no such process."""
+    """Clock ticks from boot to the start of the process; None if it cannot be seen."""
     try:
         text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     after_name = text.rpartition(")")[2].split()
     # A killed process that its parent has not asked for yet works no more.
-    return None if after_name[0] == "Z" else int(after_name[_START_TIME])
+    return _ENDED if after_name[0] == "Z" else int(after_name[_START_TIME])

@@ -201,7 +201,8 @@ def _content(row: Row, limit_bytes: int) -> tuple[RecordingBytes, tuple[str, ...
         raise InputFault(ReasonCode.FILE_TOO_LARGE)
     content = row.content or b""
     whole = content.encode() if isinstance(content, str) else bytes(content)
-    return RecordingBytes((Member("content", whole),)), (str(len(whole)),)
+    # The database's own count: of text it may differ from ours.
+    return RecordingBytes((Member("content", whole),)), (str(row.size),)
 
 
 def _parts(path: str | None) -> list[bytes]:

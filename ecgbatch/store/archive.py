@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, exists, select, update
 from ecgbatch.store.engine import now, transaction
 from ecgbatch.store.events import Event, record
 from ecgbatch.store.locks import Held, fence
-from ecgbatch.store.tables import item, recording, work
+from ecgbatch.store.tables import activation, item, recording, work
 from ecgbatch.terms import FINISHED, ItemState, WorkState
 
 _PAGE = 200
@@ -30,7 +30,13 @@ def to_archive(engine: Engine, source_id: int, *, moves: bool) -> Iterator[list[
         item.c.state == ItemState.ADMITTED,
         item.c.gone_at.is_(None),
         exists().where(of_item, work.c.state.in_(_WITH_RESULT)),
-        ~exists().where(of_item, work.c.state.not_in(FINISHED)),
+        # Work of a bundle that scores no more never ends.
+        ~exists().where(
+            of_item,
+            work.c.state.not_in(FINISHED),
+            work.c.bundle_digest == activation.c.bundle_digest,
+            activation.c.to_at.is_(None),
+        ),
     ]
     if not moves:
         is_due.append(item.c.archived_at.is_(None))

@@ -122,7 +122,7 @@ def activate(
         _end(connection, BundleRole.CHAMPION, None if before is None else before.digest)
         _end(connection, BundleRole.CHALLENGER, digest)
         if before is not None:
-            _take_over(connection, before.digest, digest)
+            _take_over(connection, digest)
     connection.execute(
         insert(activation).values(
             bundle_digest=digest,
@@ -162,8 +162,11 @@ def _end(connection: Connection, role: BundleRole, digest: str | None) -> None:
     )
 
 
-def _take_over(connection: Connection, old: str, new: str) -> None:
-    """Move unfinished work; where the new champion has its own first scoring, that comes first."""
+def _take_over(connection: Connection, new: str) -> None:
+    """Move the unfinished work of every bundle that is not active; of one item at most one.
+
+    Where the new champion has its own first scoring, that one comes first.
+    """
     connection.execute(
         update(work)
         .where(work.c.bundle_digest == new, work.c.request == NEW_REQUEST)
@@ -175,12 +178,22 @@ def _take_over(connection: Connection, old: str, new: str) -> None:
         theirs.c.bundle_digest == new,
         theirs.c.request == NEW_REQUEST,
     )
+    still = select(activation.c.bundle_digest).where(activation.c.to_at.is_(None))
+    idle = work.alias()
+    later = exists().where(
+        idle.c.item_id == work.c.item_id,
+        idle.c.request == NEW_REQUEST,
+        idle.c.state.not_in(FINISHED),
+        idle.c.bundle_digest.not_in(still),
+        idle.c.work_id > work.c.work_id,
+    )
     connection.execute(
         update(work)
         .where(
-            work.c.bundle_digest == old,
+            work.c.bundle_digest != new,
+            work.c.bundle_digest.not_in(still),
             work.c.state.not_in(FINISHED),
-            or_(work.c.request != NEW_REQUEST, ~own),
+            or_(work.c.request != NEW_REQUEST, ~own & ~later),
         )
         .values(
             bundle_digest=new,

@@ -26,7 +26,7 @@ from ecgbatch.errors import SetupFault
 from ecgbatch.reasons import REASONS
 from ecgbatch.records import WorkUnit
 from ecgbatch.store.control import is_halted
-from ecgbatch.store.engine import now
+from ecgbatch.store.engine import WHOLE_TABLES_S, now, take_time
 from ecgbatch.store.events import Event, record
 from ecgbatch.store.locks import Held, fence
 from ecgbatch.store.seconds import seconds_between
@@ -49,7 +49,6 @@ _MANY = 1000
 def admit(
     connection: Connection,
     source_id: int,
-    bundle_digest: str,
     settle_s: float,
     grace_s: float,
     *,
@@ -61,22 +60,27 @@ def admit(
     that is not whole waits `grace_s` longer, then is admitted too, so that reading it says what
     is missing.
 
+    The work is for whoever is champion now, which nobody becomes before this transaction ends;
+    challengers get work of their own, later in the queue.
+
     Args:
-        bundle_digest: the champion; challengers get work of their own, later in the queue.
         held: the source's lock.
 
     Returns:
         How many items were admitted.
 
     Raises:
-        SetupFault: LOCK_LOST, another scan has begun since; nothing is written.
+        SetupFault: LOCK_LOST, another scan has begun since; BUNDLE_NOT_ACTIVE, there is no
+            champion. Nothing is written.
     """
+    take_time(connection, WHOLE_TABLES_S)
     fence(connection, held)
+    champion = held_champion(connection)
     stable = _is_stable(source_id, settle_s, grace_s)
     connection.execute(
         insert(work).from_select(
             ["item_id", "bundle_digest", "request", "state", "reason", "reason_class", "priority"],
-            _new_work(stable, bundle_digest),
+            _new_work(stable, champion),
         )
     )
     admission = update(item).where(stable).values(state=ItemState.ADMITTED, reason=None)
@@ -85,6 +89,29 @@ def admit(
         # Until then the planner takes the tables for empty, and claims for cheap.
         connection.exec_driver_sql("ANALYZE item, work")
     return admitted
+
+
+def held_champion(connection: Connection) -> str:
+    """The champion's digest; it stays champion until the transaction ends.
+
+    Raises:
+        SetupFault: BUNDLE_NOT_ACTIVE, there is none.
+    """
+    row = select(activation.c.bundle_digest).where(
+        activation.c.role == BundleRole.CHAMPION, activation.c.to_at.is_(None)
+    )
+    digest: str | None = connection.execute(row.with_for_update(read=True)).scalar()
+    if digest is None:
+        raise SetupFault(ReasonCode.BUNDLE_NOT_ACTIVE)
+    return digest
+
+
+def is_active(connection: Connection, bundle_digest: str) -> bool:
+    """Whether a bundle is champion or challenger now."""
+    active = select(activation.c.activation_id).where(
+        activation.c.bundle_digest == bundle_digest, activation.c.to_at.is_(None)
+    )
+    return connection.execute(active.limit(1)).first() is not None
 
 
 def claim(
@@ -117,7 +144,7 @@ def claim(
         SetupFault: DATABASE_REVISION, the database was migrated under a running worker.
     """
     _check_revision(connection)
-    if is_halted(connection) or not _is_active(connection, bundle_digest):
+    if is_halted(connection) or not is_active(connection, bundle_digest):
         return []
     moment = now(connection)
     here = [work.c.bundle_digest == bundle_digest, item.c.state == ItemState.ADMITTED, _in(lane)]
@@ -148,13 +175,6 @@ def _check_revision(connection: Connection) -> None:
     stated = select(column("version_num", Text)).select_from(table("alembic_version"))
     if (revision := connection.execute(stated).scalar()) != HEAD:
         raise SetupFault(ReasonCode.DATABASE_REVISION, f"found {revision or 'none'}, needs {HEAD}")
-
-
-def _is_active(connection: Connection, bundle_digest: str) -> bool:
-    active = select(activation.c.activation_id).where(
-        activation.c.bundle_digest == bundle_digest, activation.c.to_at.is_(None)
-    )
-    return connection.execute(active.limit(1)).first() is not None
 
 
 def _in(lane: Lane) -> ColumnElement[bool]:
@@ -270,6 +290,11 @@ def _quarantine_spent(
             lease_until=None,
             finished_at=moment,
         )
+    )
+    connection.execute(
+        update(item)
+        .where(item.c.item_id.in_([row.item_id for row in spent]))
+        .values(acknowledged_at=None, acknowledged_by=None, acknowledged_why=None)
     )
     record(connection, run_id, [step for row in spent for step in (_lost(row), _spent(row))])
 

@@ -27,7 +27,7 @@ from ecgbatch.store.changes import (
     plan,
     reason_to_wait,
 )
-from ecgbatch.store.engine import now
+from ecgbatch.store.engine import WHOLE_TABLES_S, now, take_time
 from ecgbatch.store.events import Event, record
 from ecgbatch.store.linking import Spot
 from ecgbatch.store.locks import Held, fence
@@ -36,6 +36,8 @@ from ecgbatch.terms import FINISHED, ItemState, ReasonCode, WorkState
 
 BATCH = 500
 """Sightings per round of statements."""
+_AT_ONCE = 5000
+"""Values in one statement: databases allow some ten thousand."""
 SCANS_UNTIL_GONE = 3
 _MANY_UNLISTED = 200
 """With more folders unseen than a statement should name, a scan misses nothing at all."""
@@ -69,7 +71,7 @@ def note(
     new = changed = 0
     remaining = iter(sightings)
     while batch := tuple(islice(remaining, BATCH)):
-        changes = plan(batch, _known(connection, source_id, batch))
+        changes = _planned(connection, source_id, batch)
         _write(connection, source_id, moment, changes)
         record(connection, run_id, [_superseded(known) for known in changes.superseded])
         for known in changes.returned:
@@ -77,6 +79,29 @@ def note(
         new += len(changes.new)
         changed += sum(moved.is_changed for moved in changes.moved)
     return Noted(new, changed)
+
+
+def _planned(connection: Connection, source_id: int, batch: Sequence[Sighting]) -> Changes:
+    """What to write, while nobody can finish work on what changes.
+
+    A worker may finish an item between the look at it and the change: then the change makes a
+    new item. On SQLite one transaction writes at any time.
+    """
+    changes = plan(batch, _known(connection, source_id, batch))
+    if connection.dialect.name == "sqlite":
+        return changes
+    locked: set[int] = set()
+    while touched := _touched(changes) - locked:
+        of_touched = select(work.c.work_id).where(work.c.item_id.in_(touched))
+        connection.execute(of_touched.order_by(work.c.work_id).with_for_update()).all()
+        locked |= touched
+        changes = plan(batch, _known(connection, source_id, batch))
+    return changes
+
+
+def _touched(changes: Changes) -> set[int]:
+    moved = {one.item_id for one in changes.moved}
+    return moved | {one.item_id for one in changes.superseded}
 
 
 def _reconsidered(
@@ -116,6 +141,7 @@ def mark_missing(
     Raises:
         SetupFault: LOCK_LOST, another scan has begun since; nothing is written.
     """
+    take_time(connection, WHOLE_TABLES_S)
     fence(connection, held)
     here = (item.c.source_id == source_id, item.c.gone_at.is_(None))
     gone = item.c.missing_scans >= SCANS_UNTIL_GONE
@@ -125,16 +151,18 @@ def mark_missing(
         connection.execute(
             update(item).where(*here, *missed).values(missing_scans=item.c.missing_scans + 1)
         )
-    vanished = connection.execute(
-        update(item)
-        .where(*here, gone, _unread())
-        .values(state=ItemState.VANISHED, reason=ReasonCode.GONE, gone_at=moment)
-        .returning(item.c.item_id)
-    ).scalars()
-    events = [_vanished(item_id) for item_id in vanished]
+    n_vanished = 0
+    unread = select(item.c.item_id).where(*here, gone, _unread()).order_by(item.c.item_id)
+    while ids := connection.execute(unread.limit(_AT_ONCE)).scalars().all():
+        connection.execute(
+            update(item)
+            .where(item.c.item_id.in_(ids))
+            .values(state=ItemState.VANISHED, reason=ReasonCode.GONE, gone_at=moment)
+        )
+        record(connection, run_id, [_vanished(item_id) for item_id in ids])
+        n_vanished += len(ids)
     connection.execute(update(item).where(*here, gone).values(gone_at=moment))
-    record(connection, run_id, events)
-    return len(events)
+    return n_vanished
 
 
 def _looked_for(unlisted: Sequence[str], waiting_only: bool) -> Iterator[ColumnElement[bool]]:
@@ -173,7 +201,16 @@ def _unread() -> ColumnElement[bool]:
 def _known(
     connection: Connection, source_id: int, batch: Sequence[Sighting]
 ) -> Iterator[KnownItem]:
-    locators = {locator for sighting in batch for locator in (sighting.locator, *sighting.members)}
+    locators = sorted(
+        {locator for sighting in batch for locator in (sighting.locator, *sighting.members)}
+    )
+    for start in range(0, len(locators), _AT_ONCE):
+        yield from _known_at(connection, source_id, locators[start : start + _AT_ONCE])
+
+
+def _known_at(
+    connection: Connection, source_id: int, locators: Sequence[str]
+) -> Iterator[KnownItem]:
     with_result = (WorkState.SCORED, WorkState.REJECTED, WorkState.DUPLICATE)
     of_item = work.c.item_id == item.c.item_id
     rows = connection.execute(

@@ -94,6 +94,10 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         raise fault(error) from None
 
 
+WHOLE_TABLES_S = 600
+"""How long a statement over all items may take; millions of them take tens of seconds."""
+
+
 def take_time(connection: Connection, longest_s: int = 0) -> None:
     """Let this transaction read whole tables: a worker's statements end after seconds.
 

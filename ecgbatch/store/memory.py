@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, or_, select, update
 
 from ecgbatch.store.engine import transaction
 from ecgbatch.store.locks import Held, fence
-from ecgbatch.store.tables import item, source
-from ecgbatch.terms import ItemState
+from ecgbatch.store.tables import item, source, work
+from ecgbatch.terms import FINISHED, ItemState
 
 _PAGE = 500
 
@@ -32,14 +32,14 @@ def recall(
 
 
 def waiting(engine: Engine, source_id: int, before: datetime) -> Iterator[str]:
-    """Locators of items that wait for another look and were not seen since `before`."""
+    """Locators of items that were not read yet and not seen since `before`."""
     after = 0
     while True:
         page = (
             select(item.c.item_id, item.c.locator)
             .where(
                 item.c.source_id == source_id,
-                item.c.state == ItemState.DISCOVERED,
+                _is_unread(),
                 item.c.last_seen_at < before,
                 item.c.item_id > after,
             )
@@ -52,6 +52,13 @@ def waiting(engine: Engine, source_id: int, before: datetime) -> Iterator[str]:
             return
         yield from (row.locator for row in rows)
         after = rows[-1].item_id
+
+
+def _is_unread() -> ColumnElement[bool]:
+    """Until it has been read, a change at its place is a change of the item."""
+    finished = exists().where(work.c.item_id == item.c.item_id, work.c.state.in_(FINISHED))
+    is_admitted = and_(item.c.state == ItemState.ADMITTED, ~finished)
+    return or_(item.c.state == ItemState.DISCOVERED, is_admitted)
 
 
 def watermark(connection: Connection, source_id: int) -> str | None:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, column, exists, func, or_, select, table
 
+from ecgbatch.store.claims import is_active
 from ecgbatch.store.engine import now
 from ecgbatch.store.tables import item, recording, work
 from ecgbatch.terms import Disposition, ItemState, ReasonCode, WorkState
@@ -67,19 +68,25 @@ def due(
     source_id: int | None,
     bundle_digest: str,
     as_of: datetime | None = None,
+    at_most: int | None = None,
 ) -> int:
     """How many units a claim could lease, of both lanes, expired leases included.
+
+    For a bundle that is neither champion nor challenger any more that is none.
 
     Args:
         source_id: only of this source; None for all.
         as_of: as of `claims.claim`.
+        at_most: count no further.
     """
+    if not is_active(connection, bundle_digest):
+        return 0
     moment = now(connection)
     waiting = and_(work.c.state == WorkState.RETRY_WAIT, work.c.next_at <= (as_of or moment))
     lost = and_(work.c.state == WorkState.LEASED, work.c.lease_until < moment)
     here = [] if source_id is None else [item.c.source_id == source_id]
-    count = (
-        select(func.count())
+    units = (
+        select(work.c.work_id)
         .select_from(work.join(item, item.c.item_id == work.c.item_id))
         .where(
             work.c.bundle_digest == bundle_digest,
@@ -88,7 +95,8 @@ def due(
             or_(work.c.state == WorkState.READY, waiting, lost),
         )
     )
-    return int(connection.execute(count).scalar_one())
+    counted = select(func.count()).select_from(units.limit(at_most).subquery())
+    return int(connection.execute(counted).scalar_one())
 
 
 def reasons(connection: Connection) -> list[ReasonCount]:

@@ -21,11 +21,9 @@ from sqlalchemy import (
     update,
 )
 
-from ecgbatch.errors import SetupFault
 from ecgbatch.reasons import REASONS
-from ecgbatch.store import bundles
 from ecgbatch.store.acts import act
-from ecgbatch.store.claims import RESCORE_PRIORITY
+from ecgbatch.store.claims import RESCORE_PRIORITY, held_champion
 from ecgbatch.store.events import Event
 from ecgbatch.store.tables import item, recording, source, work
 from ecgbatch.store.tables_ledger import rescore
@@ -77,21 +75,19 @@ class Asked:
 def ask(connection: Connection, scope: Scope, actor: str, why: str) -> Asked:
     """Make work for every recording in the scope, under the champion.
 
-    One item per recording, which still lies in its place. Superseded recordings are left out.
+    One item per recording, which still lies in its place or in the archive. Superseded recordings are left out.
     Nothing that is there is changed: the views show the newest result, and a re-scoring that
     fails leaves the older one standing.
 
     Raises:
         SetupFault: BUNDLE_NOT_ACTIVE, nothing scores in this database.
     """
-    champion = bundles.champion(connection)
-    if champion is None:
-        raise SetupFault(ReasonCode.BUNDLE_NOT_ACTIVE)
+    champion = held_champion(connection)
     with act(connection, actor=actor, why=why, name="rescore", selector=str(scope)) as doing:
         row = {"asked_at": doing.moment, "actor": actor, "why": why, "scope": str(scope)}
-        made = insert(rescore).values(**row, bundle_digest=champion.digest, units=0)
+        made = insert(rescore).values(**row, bundle_digest=champion, units=0)
         request = int(connection.execute(made.returning(rescore.c.rescore_id)).scalar_one())
-        doing.count = _make_work(connection, scope, champion.digest, request)
+        doing.count = _make_work(connection, scope, champion, request)
         counted = update(rescore).where(rescore.c.rescore_id == request)
         connection.execute(counted.values(units=doing.count))
         doing.add([Event("rescore", reason=ReasonCode.OPERATOR)])
@@ -106,7 +102,9 @@ def source_named(connection: Connection, name: str) -> int | None:
 
 
 def _make_work(connection: Connection, scope: Scope, digest: str, request: int) -> int:
-    chosen = _chosen(scope, item.c.gone_at.is_(None)).subquery()
+    # What was moved into the archive is read there.
+    is_there = or_(item.c.gone_at.is_(None), item.c.archived_at == item.c.gone_at)
+    chosen = _chosen(scope, is_there).subquery()
     rows = (
         select(
             chosen.c.item_id,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from ecgbatch.store.engine import now
 from ecgbatch.store.events import head as events_head
@@ -35,10 +36,14 @@ def ensure_source(
         time_zone: IANA name of the files' wall clock, or None.
     """
     facts = {"kind": kind, "root": root, "authority": authority, "time_zone": time_zone}
-    known = connection.execute(select(source).where(source.c.name == name)).mappings().first()
+    named = select(source).where(source.c.name == name)
+    known = connection.execute(named).mappings().first()
     if known is None:
-        made = insert(source).values(name=name, **facts).returning(source.c.source_id)
-        return int(connection.execute(made).scalar_one())
+        # Two services may meet a new source at once.
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        made = dialect.insert(source).values(name=name, **facts)
+        connection.execute(made.on_conflict_do_nothing(index_elements=["name"]))
+        known = connection.execute(named).mappings().one()
     if any(known[column] != fact for column, fact in facts.items()):
         connection.execute(update(source).where(source.c.name == name).values(**facts))
     return int(known["source_id"])

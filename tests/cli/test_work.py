@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ecgbatch import worker_name
 from ecgbatch.run import scan_once
 from ecgbatch.settings import Settings, load_settings
 from ecgbatch.worker_name import is_dead, own_name
@@ -194,6 +195,20 @@ def test_workers_names_tell_the_dead_from_the_living() -> None:
     assert not is_dead(f"{host}/00000000:{pid}:{int(birth) + 1}")  # another container
     assert not is_dead(f"elsewhere/{place}:{pid}:{int(birth) + 1}")
     assert not is_dead("host:17")
+
+
+def test_a_worker_that_cannot_be_seen_is_not_taken_for_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As under `hidepid`: another account's process has no file in /proc, but is there."""
+    name = own_name()
+    host, _, rest = name.rpartition("/")
+    monkeypatch.setattr(worker_name, "_birth", lambda pid: None)
+    assert not is_dead(name)
+    assert is_dead(f"{host}/{rest.split(':')[0]}:4194303:5")
+    monkeypatch.undo()
+    place, pid, _ = rest.split(":")
+    assert not is_dead(f"{host}/{place}:{pid}:0")
 
 
 def test_an_incomplete_file_is_not_read_in_a_circle(config: Path, database: Path) -> None:

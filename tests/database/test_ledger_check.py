@@ -48,7 +48,7 @@ def fill(inbox: Site) -> Site:
     _lose_three_times(inbox, "poison")
     _promote(inbox)
     inbox.note(sighting("half"))
-    ledger.admit(inbox.connection, inbox.source_id, OTHER, 0.0, 0.0)
+    ledger.admit(inbox.connection, inbox.source_id, 0.0, 0.0)
     (unit,) = inbox.claim(bundle=OTHER)
     inbox.finish(unit, NotYet(None, ReasonCode.INCOMPLETE, "decode"))
     audit.acknowledge(inbox.connection, "op", "known", ReasonCode.CHECKSUM_MISMATCH, ())

@@ -9,7 +9,7 @@ from ecgbatch.store.engine import open_engine, transaction
 from ecgbatch.store.locks import Held, source_lock
 from ecgbatch.store.tables import item
 from ecgbatch.terms import ReasonCode
-from tests.support.ledger import CHAMPION, Site, sighting, site
+from tests.support.ledger import Site, sighting, site
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def scan_writes(engine: Engine, placed: Site, held: Held) -> None:
     with pytest.raises(SetupFault) as noted, transaction(engine) as connection:
         ledger.note(connection, placed.source_id, [sighting("late")], run_id, held)
     with pytest.raises(SetupFault) as admitted, transaction(engine) as connection:
-        ledger.admit(connection, placed.source_id, CHAMPION, 0.0, 0.0, held=held)
+        ledger.admit(connection, placed.source_id, 0.0, 0.0, held=held)
     with transaction(engine) as connection:
         started = ledger.now(connection)
     with pytest.raises(SetupFault) as missed, transaction(engine) as connection:

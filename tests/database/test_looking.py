@@ -46,7 +46,7 @@ class Ward:
     def work(self, outcome: Outcome, settle_s: float = 0.0) -> int:
         """Admit and end everything that is due so; how many."""
         with transaction(self.engine) as connection:
-            ledger.admit(connection, self.looker.source_id, CHAMPION, settle_s, 0.0)
+            ledger.admit(connection, self.looker.source_id, settle_s, 0.0)
             units = ledger.claim(
                 connection,
                 self.looker.source_id,
@@ -263,7 +263,7 @@ def test_second_look_is_not_needed_with_markers(ward: Ward) -> None:
     _write(ward, "a.xml")
     marked.whole_look()
     with transaction(ward.engine) as connection:
-        ledger.admit(connection, ward.looker.source_id, CHAMPION, 0.0, GRACE_S)
+        ledger.admit(connection, ward.looker.source_id, 0.0, GRACE_S)
     assert ward.shown() == {"a.xml": ("waiting", "incomplete")}
 
     _write(ward, "a.xml.done")

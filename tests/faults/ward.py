@@ -49,7 +49,7 @@ class Ward:
         with transaction(self.engine) as connection:
             ledger.note(connection, self.source_id, seen, self.provenance.run_id)
         with transaction(self.engine) as connection:
-            ledger.admit(connection, self.source_id, self.digest, self.settle_s, self.grace_s)
+            ledger.admit(connection, self.source_id, self.settle_s, self.grace_s)
 
     def work(self) -> None:
         """Everything that was due when it began."""

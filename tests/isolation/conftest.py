@@ -22,7 +22,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     install(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        patch.setenv("ECGBATCH_DATABASE__URL", "postgresql://worker:secret@host/db")
+        patch.setenv("ECGBATCH_TEST_URL", "postgresql://worker:secret@host/db")
         yield folder
 
 

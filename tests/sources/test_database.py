@@ -351,7 +351,7 @@ class Watched:
     def work(self) -> int:
         with transaction(self.engine) as connection:
             source_id = self.site.source_id
-            ledger.admit(connection, source_id, CHAMPION, 0.0, GRACE_S)
+            ledger.admit(connection, source_id, 0.0, GRACE_S)
             units = ledger.claim(
                 connection,
                 source_id,

@@ -49,7 +49,7 @@ class Site:
         return ledger.mark_missing(self.connection, self.source_id, started, self.provenance.run_id)
 
     def admit(self, *, settle_s: float = 0.0, grace_s: float = 0.0) -> int:
-        return ledger.admit(self.connection, self.source_id, CHAMPION, settle_s, grace_s)
+        return ledger.admit(self.connection, self.source_id, settle_s, grace_s)
 
     def claim(
         self,
