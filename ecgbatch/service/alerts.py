@@ -49,6 +49,9 @@ ADVICE: dict[Alarm, str] = {
 OF_THIS_HOST = frozenset({Alarm.SOURCE_UNAVAILABLE, Alarm.DISK_LOW})
 """What a service on another host may judge otherwise; in the database the host is in the name."""
 
+COUNTED = frozenset({Alarm.FAILURES_OPEN})
+"""What is told again when there is much more of it than was told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -83,6 +86,11 @@ class Holding:
     value: float
     limit: float
     reason: ReasonCode | None = None
+
+    @property
+    def size(self) -> int:
+        """How much there is of what may rise, at least 1; 1 where nothing is counted."""
+        return max(1, int(self.value)) if self.alarm in COUNTED else 1
 
 
 def holding(facts: Facts, limits: Alerts) -> list[Holding]:

@@ -19,12 +19,11 @@ _SECONDS = "s"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One alarm that begins, still holds or ends.
+    """One alarm that begins, rises, still holds or ends.
 
     Attributes:
         host: where the service runs that tells it.
         value, limit: what raised it; None at its end.
-        count: how often it was told.
     """
 
     alarm: Alarm
@@ -32,7 +31,6 @@ class Message:
     host: str
     version: str
     since_at: datetime
-    count: int
     value: float | None = None
     limit: float | None = None
     reason: ReasonCode | None = None
@@ -46,7 +44,6 @@ class Message:
             "alarm": self.alarm,
             "phase": self.phase,
             "since": self.since_at.isoformat(timespec="seconds"),
-            "told": self.count,
             "value": self.value,
             "limit": self.limit,
             "unit": _UNITS.get(self.alarm, _SECONDS),

@@ -224,7 +224,7 @@ class Monitor:
             ledger.beat(connection, self._identity, "serve", None)
             changes = alarms.decide(
                 connection,
-                [name for name, alarm in names.items() if alarm in holding],
+                {name: holding[alarm].size for name, alarm in names.items() if alarm in holding},
                 list(names),
                 self._settings.alerts.repeat_s,
             )
@@ -254,7 +254,6 @@ class Monitor:
                 self._host,
                 self._version,
                 change.since_at,
-                change.count,
                 None if held is None else held.value,
                 None if held is None else held.limit,
                 None if held is None else held.reason,
@@ -269,7 +268,6 @@ class _Away:
         self._repeat_s = repeat_s
         self._since: datetime | None = None
         self._told = 0.0
-        self._count = 0
 
     def decide(self, away_s: float | None) -> Change | None:
         """`away_s`: since when the database is away, if that is an alarm."""
@@ -277,13 +275,13 @@ class _Away:
         if phase is None:
             return None
         if phase is Phase.BEGINS:
-            self._since, self._count = datetime.now(UTC) - timedelta(seconds=away_s or 0.0), 0
+            self._since = datetime.now(UTC) - timedelta(seconds=away_s or 0.0)
         since = self._since or datetime.now(UTC)
         if phase is Phase.ENDS:
             self._since = None
         else:
-            self._told, self._count = time.monotonic(), self._count + 1
-        return Change(Alarm.DATABASE_AWAY, phase, since, self._count)
+            self._told = time.monotonic()
+        return Change(Alarm.DATABASE_AWAY, phase, since)
 
     def _phase(self, away_s: float | None) -> Phase | None:
         if away_s is None:

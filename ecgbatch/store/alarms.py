@@ -1,6 +1,6 @@
 """Which alarms hold, and which of them this service has to tell: one service each, once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,9 +11,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ecgbatch.store.engine import now
 from ecgbatch.store.tables_ledger import alert
 
+RISE = 2
+"""An alarm is told again when it is so many times what was told last."""
+
 
 class Phase(StrEnum):
     BEGINS = "begins"
+    RISES = "rises"
     HOLDS = "holds"
     ENDS = "ends"
 
@@ -24,18 +28,37 @@ class Change:
 
     Attributes:
         since_at: when it began.
-        count: how often it was told, this time included.
     """
 
     name: str
     phase: Phase
     since_at: datetime
-    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    since_at: datetime
+    sent_at: datetime
+    size: int
+
+
+def due(told: int, size: int, waited: timedelta, after: timedelta) -> Phase | None:
+    """Whether an alarm that holds is to be told again, and as what.
+
+    Args:
+        told: its size when it was last told.
+        size: now; 1 of an alarm that has none.
+        waited: since it was last told.
+        after: it is told again after so long, whatever its size.
+    """
+    if size >= RISE * told:
+        return Phase.RISES
+    return Phase.HOLDS if waited >= after else None
 
 
 def decide(
     connection: Connection,
-    holding: Collection[str],
+    holding: Mapping[str, int],
     judged: Collection[str],
     repeat_s: float,
 ) -> list[Change]:
@@ -45,7 +68,7 @@ def decide(
     with a count of 0.
 
     Args:
-        holding: names of the alarms that hold.
+        holding: names of the alarms that hold, with their sizes.
         judged: names of those that this service can judge; others are left as they are.
         repeat_s: an alarm that still holds is told again after so many seconds.
     """
@@ -53,8 +76,9 @@ def decide(
     changes = []
     for name in sorted(judged):
         if name in holding:
-            change = _begun(connection, name, moment) or _repeated(
-                connection, name, moment, timedelta(seconds=repeat_s)
+            size = holding[name]
+            change = _begun(connection, name, moment, size) or _repeated(
+                connection, name, moment, size, timedelta(seconds=repeat_s)
             )
         else:
             change = _ended(connection, name)
@@ -66,45 +90,53 @@ def decide(
 def holding(connection: Connection) -> list[Change]:
     """The alarms that hold now, oldest first."""
     columns = alert.c
-    rows = select(columns.name, columns.since_at, columns.count).where(columns.count > 0)
+    rows = select(columns.name, columns.since_at).where(columns.count > 0)
     return [
-        Change(row.name, Phase.HOLDS, row.since_at, row[2])
+        Change(row.name, Phase.HOLDS, row.since_at)
         for row in connection.execute(rows.order_by(columns.since_at, columns.name))
     ]
 
 
-def _begun(connection: Connection, name: str, moment: datetime) -> Change | None:
+def _begun(connection: Connection, name: str, moment: datetime, size: int) -> Change | None:
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    values = {"since_at": moment, "sent_at": moment, "count": 1}
+    values = {"since_at": moment, "sent_at": moment, "count": size}
     begun = connection.execute(
         dialect.insert(alert)
         .values(name=name, **values)
         .on_conflict_do_update(index_elements=["name"], set_=values, where=alert.c.count == 0)
         .returning(alert.c.name)
     )
-    return Change(name, Phase.BEGINS, moment, 1) if begun.first() else None
+    return Change(name, Phase.BEGINS, moment) if begun.first() else None
 
 
 def _repeated(
-    connection: Connection, name: str, moment: datetime, after: timedelta
+    connection: Connection, name: str, moment: datetime, size: int, after: timedelta
 ) -> Change | None:
-    is_due = and_(alert.c.name == name, alert.c.count > 0, alert.c.sent_at <= moment - after)
+    row = _row(connection, name)
+    if row is None:
+        return None
+    phase = due(row.size, size, moment - row.sent_at, after)
+    if phase is None:
+        return None
+    # If another service has told it meanwhile, nothing is left to update.
+    is_untold = and_(alert.c.count == row.size, alert.c.sent_at <= row.sent_at)
     told = connection.execute(
-        update(alert)
-        .where(is_due)
-        .values(sent_at=moment, count=alert.c.count + 1)
-        .returning(alert.c.since_at, alert.c.count)
-    ).first()
-    return None if told is None else Change(name, Phase.HOLDS, told[0], told[1])
+        update(alert).where(alert.c.name == name, is_untold).values(sent_at=moment, count=size)
+    )
+    return Change(name, phase, row.since_at) if told.rowcount == 1 else None
 
 
 def _ended(connection: Connection, name: str) -> Change | None:
-    row = connection.execute(
-        select(alert.c.since_at, alert.c.count).where(alert.c.name == name, alert.c.count > 0)
-    ).first()
+    row = _row(connection, name)
     if row is None:
         return None
     ended = connection.execute(
         update(alert).where(alert.c.name == name, alert.c.count > 0).values(count=0, sent_at=None)
     )
-    return Change(name, Phase.ENDS, row[0], row[1]) if ended.rowcount == 1 else None
+    return Change(name, Phase.ENDS, row.since_at) if ended.rowcount == 1 else None
+
+
+def _row(connection: Connection, name: str) -> _Told | None:
+    columns = select(alert.c.since_at, alert.c.sent_at, alert.c.count)
+    row = connection.execute(columns.where(alert.c.name == name, alert.c.count > 0)).first()
+    return None if row is None else _Told(*row)

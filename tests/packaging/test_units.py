@@ -104,26 +104,7 @@ def test_image_is_built_offline_and_runs_as_nobody_special() -> None:
     assert all(":" in value for word, value in found if word == "FROM")
     (install,) = [value for word, value in found if word == "RUN" and "pip install" in value]
     assert "--no-index" in install
+    assert "compileall" not in install  # fails for files of torch that are for other Pythons
     for word in ("ENTRYPOINT", "CMD"):  # without a shell, so that signals reach the program
         assert all(value.startswith("[") for one, value in found if one == word)
     assert [word for word, _ in found].index("USER") < [word for word, _ in found].index("CMD")
-
-
-def test_image_builds_where_there_is_a_builder(tmp_path: Path) -> None:
-    if not _has_builder():
-        pytest.skip("no container builder here: the Dockerfile is only parsed")
-    checked = subprocess.run(
-        ["docker", "build", "--check", "-f", PACKAGING / "Dockerfile", tmp_path],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert checked.returncode == 0, checked.stderr
-
-
-def _has_builder() -> bool:
-    if shutil.which("docker") is None:
-        return False
-    asked = subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30)
-    return asked.returncode == 0

@@ -6,23 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-import pytest
-
 from tests.cli.command import rows
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT],
-        check=True,
-        capture_output=True,
-    )
-    (built,) = folder.glob("*.whl")
-    return built
 
 
 def test_wheel_has_what_the_program_needs_and_nothing_else(wheel: Path) -> None:

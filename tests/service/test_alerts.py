@@ -82,6 +82,12 @@ def test_alarm_names_number_limit_and_reason() -> None:
     assert open_failures.reason is ReasonCode.FORMAT_PDF
 
 
+def test_failures_alone_have_a_size_that_may_rise() -> None:
+    sizes = {alarm: holding(CASES[alarm], LIMITS)[0].size for alarm in Alarm}
+
+    assert sizes == dict.fromkeys(Alarm, 1) | {Alarm.FAILURES_OPEN: 3}
+
+
 @pytest.mark.parametrize(
     ("key", "alarm"),
     [

@@ -118,27 +118,68 @@ def test_lost_leases_are_counted_from_where_one_has_looked(inbox: Site) -> None:
 
 
 def test_alarm_begins_is_repeated_and_ends(connection: Connection) -> None:
-    def decide(*holding: str) -> list[tuple[Phase, int]]:
-        changes = alarms.decide(connection, holding, {"disk_low", "queue_old"}, 60)
-        return [(change.phase, change.count) for change in changes]
+    def decide(*holding: str) -> list[Phase]:
+        sizes = dict.fromkeys(holding, 1)
+        changes = alarms.decide(connection, sizes, {"disk_low", "queue_old"}, 60)
+        return [change.phase for change in changes]
 
     assert decide() == []
-    assert decide("disk_low") == [(Phase.BEGINS, 1)]
+    assert decide("disk_low") == [Phase.BEGINS]
     assert decide("disk_low") == []
     past = ledger.now(connection) - timedelta(seconds=61)
     connection.execute(update(alert).values(sent_at=past))
-    assert decide("disk_low") == [(Phase.HOLDS, 2)]
-    assert decide("disk_low", "queue_old") == [(Phase.BEGINS, 1)]
+    assert decide("disk_low") == [Phase.HOLDS]
+    assert decide("disk_low", "queue_old") == [Phase.BEGINS]
     assert [change.name for change in alarms.holding(connection)] == ["disk_low", "queue_old"]
-    assert decide("queue_old") == [(Phase.ENDS, 2)]
+    assert decide("queue_old") == [Phase.ENDS]
     assert decide("queue_old") == []
-    assert decide("disk_low", "queue_old") == [(Phase.BEGINS, 1)]
+    assert decide("disk_low", "queue_old") == [Phase.BEGINS]
+
+
+@pytest.mark.parametrize(
+    ("told", "size", "waited_s", "phase"),
+    [
+        (1, 1, 0, None),
+        (1, 2, 0, Phase.RISES),
+        (10, 19, 0, None),
+        (10, 20, 0, Phase.RISES),
+        (10, 500, 0, Phase.RISES),
+        (10, 3, 0, None),
+        (10, 19, 60, Phase.HOLDS),
+        (10, 20, 60, Phase.RISES),
+        (10, 3, 60, Phase.HOLDS),
+    ],
+)
+def test_alarm_is_due_again_where_it_has_doubled_or_is_old(
+    told: int, size: int, waited_s: int, phase: Phase | None
+) -> None:
+    after = timedelta(seconds=60)
+
+    assert alarms.due(told, size, timedelta(seconds=waited_s), after) is phase
+
+
+def test_alarm_that_rises_is_measured_against_what_was_told_last(connection: Connection) -> None:
+    def decide(size: int) -> list[Phase]:
+        holding = {"failures_open": size} if size else {}
+        changes = alarms.decide(connection, holding, {"failures_open"}, 60)
+        return [change.phase for change in changes]
+
+    assert decide(100) == [Phase.BEGINS]
+    assert decide(199) == decide(20) == decide(199) == []
+    assert decide(200) == [Phase.RISES]
+    assert decide(399) == []
+    past = ledger.now(connection) - timedelta(seconds=61)
+    connection.execute(update(alert).values(sent_at=past))
+    assert decide(30) == [Phase.HOLDS]  # so thirty is what was told
+    assert decide(60) == [Phase.RISES]
+    assert decide(0) == [Phase.ENDS]
+    assert decide(2) == [Phase.BEGINS]
 
 
 def test_what_cannot_be_judged_is_left_as_it_is(connection: Connection) -> None:
-    alarms.decide(connection, {"queue_old"}, {"queue_old"}, 60)
+    alarms.decide(connection, {"queue_old": 1}, {"queue_old"}, 60)
 
-    assert alarms.decide(connection, set(), set(), 60) == []
+    assert alarms.decide(connection, {}, set(), 60) == []
     assert len(alarms.holding(connection)) == 1
 
 
@@ -149,7 +190,7 @@ def test_services_that_decide_at_once_tell_each_change_once(engine: Engine) -> N
     def decide() -> None:
         for turn in range(6):
             together.wait()
-            holding = {"queue_old"} if turn % 2 == 0 else set()
+            holding = [{"queue_old": 3}, {"queue_old": 7}, {}][turn % 3]
             with transaction(engine) as connection:
                 changes = alarms.decide(connection, holding, {"queue_old"}, 3600)
             told.extend((turn, change.phase) for change in changes)
@@ -162,5 +203,5 @@ def test_services_that_decide_at_once_tell_each_change_once(engine: Engine) -> N
         thread.join()
 
     assert sorted(told) == [
-        (turn, Phase.BEGINS if turn % 2 == 0 else Phase.ENDS) for turn in range(6)
+        (turn, [Phase.BEGINS, Phase.RISES, Phase.ENDS][turn % 3]) for turn in range(6)
     ]

@@ -27,13 +27,12 @@ BEGINS = Message(
     "ecg-host",
     "0.1.0",
     datetime(2026, 5, 1, 1, 30, tzinfo=UTC),
-    1,
     3.0,
     1.0,
     ReasonCode.FORMAT_PDF,
 )
 ENDS = Message(
-    Alarm.FAILURES_OPEN, Phase.ENDS, "ecg-host", "0.1.0", datetime(2026, 5, 1, tzinfo=UTC), 2
+    Alarm.FAILURES_OPEN, Phase.ENDS, "ecg-host", "0.1.0", datetime(2026, 5, 1, tzinfo=UTC)
 )
 
 
@@ -82,7 +81,6 @@ def test_webhook_gets_numbers_names_and_codes_and_nothing_else(tmp_path: Path) -
         "alarm": "failures_open",
         "phase": "begins",
         "since": "2026-05-01T01:30:00+00:00",
-        "told": 1,
         "value": 3.0,
         "limit": 1.0,
         "unit": "ECGs",
@@ -187,7 +185,7 @@ def test_without_receivers_there_is_nothing_to_send_with() -> None:
 @pytest.mark.parametrize("alarm", Alarm)
 @pytest.mark.parametrize("phase", Phase)
 def test_no_message_can_hold_more_than_names_numbers_and_codes(alarm: Alarm, phase: Phase) -> None:
-    message = Message(alarm, phase, "h", "0", datetime(2026, 5, 1, tzinfo=UTC), 1, 2.0, 1.0, None)
+    message = Message(alarm, phase, "h", "0", datetime(2026, 5, 1, tzinfo=UTC), 2.0, 1.0, None)
     fields = message.fields()
 
     free_text = {"host", "version", "since", "program", "unit"}

@@ -85,10 +85,16 @@ def one(two: tuple[Watch, Watch]) -> Watch:
     return two[0]
 
 
-def fail_one(engine: Engine) -> None:
+def fail_one(engine: Engine) -> Site:
     with transaction(engine) as connection:
-        unsupported = Quarantined(facts("a"), ReasonCode.FORMAT_PDF, "decode")
-        site(connection).arrive(unsupported, "PLANTED-NAME.pdf")
+        inbox = site(connection)
+        fail(inbox, "a")
+    return inbox
+
+
+def fail(inbox: Site, name: str) -> None:
+    unsupported = Quarantined(facts(name), ReasonCode.FORMAT_PDF, "decode")
+    inbox.arrive(unsupported, f"PLANTED-NAME-{name}.pdf")
 
 
 def acknowledge(engine: Engine) -> None:
@@ -114,6 +120,22 @@ def test_two_services_tell_each_alarm_once_and_its_end_once(
         watch.look()
     assert second.phases() == [("failures_open", "ends")]
     assert len(first.phases()) == 1
+
+
+def test_failures_that_double_are_told_once_more(two: tuple[Watch, Watch], engine: Engine) -> None:
+    first, second = two
+    inbox = fail_one(engine)
+    first.look()
+    for number in (2, 3):
+        with transaction(engine) as connection:
+            inbox = Site(connection, inbox.source_id, inbox.provenance)
+            fail(inbox, f"file-{number}")
+        for watch in (second, first, second):
+            watch.look()
+
+    assert first.phases() == [("failures_open", "begins")]
+    assert second.phases() == [("failures_open", "rises")]
+    assert second.told[0].value == 2
 
 
 def test_alarm_of_one_host_is_not_ended_by_a_service_on_another(two: tuple[Watch, Watch]) -> None:
