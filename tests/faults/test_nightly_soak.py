@@ -1,0 +1,171 @@
+"""B1: 100,000 ECGs, four workers, one of them killed every 2 s, a crash of the server every minute.
+
+The fourth is never killed: its memory and its open files are looked at all the time. The files hold
+nothing but their place in the row; the ECG is made when one is read, or they would be 13 GB.
+"""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from dataclasses import field as new
+from pathlib import Path
+from statistics import median
+
+import psycopg
+import pytest
+
+from tests.faults.field import Field
+from tests.faults.fork_server import ForkServer, kill
+from tests.faults.nightly import all_is_well, hospital, n_left, operator, scaled
+from tests.faults.outages import Mortal
+from tests.faults.test_kills import _stop
+from tests.support.bundles import save_quick_bundle
+
+pytestmark = [pytest.mark.nightly, pytest.mark.postgres]
+
+_KILL_S = 2.0
+_OUTAGE_EVERY_S = 60.0
+_OUTAGE_S = 5.0
+_STALLED_S = 120.0
+_FLAT = 1.05
+"""The last quarter against the second."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """At the worker that is never killed."""
+
+    finished: int
+    memory_kb: int
+    n_open: int
+
+
+@dataclass
+class _Soak:
+    """A run of it, as far as it has come."""
+
+    server: ForkServer
+    how: dict[str, object]
+    n_files: int
+    looks: list[_Look] = new(default_factory=list)
+    kills: int = 0
+    outages: int = 0
+
+    def until_done(self, database: Mortal, mortals: list[int], lasting: int) -> None:
+        rng = random.Random(20261125)  # noqa: S311 - chance, no secret
+        outage_at = time.monotonic() + _OUTAGE_EVERY_S
+        left = self.n_files
+        while left:
+            with operator(database) as connection:
+                left = self._kill_until(outage_at, connection, rng, mortals, lasting)
+            if left and time.monotonic() >= outage_at:
+                database.stop()
+                time.sleep(_OUTAGE_S)
+                database.start()
+                database.wait()
+                self.outages += 1
+                outage_at = time.monotonic() + _OUTAGE_EVERY_S
+            assert not self.server.has_ended(lasting)
+
+    def _kill_until(
+        self,
+        until: float,
+        connection: psycopg.Connection,
+        rng: random.Random,
+        mortals: list[int],
+        lasting: int,
+    ) -> int:
+        kill_at = time.monotonic() + _KILL_S
+        moved, before = time.monotonic(), -1
+        while (left := n_left(connection)) and time.monotonic() < until:
+            moved = time.monotonic() if left != before else moved
+            before = left
+            assert time.monotonic() - moved < _STALLED_S, f"stalled at {left}"
+            self.looks.append(_look(lasting, self.n_files - left))
+            if time.monotonic() >= kill_at:
+                place = rng.randrange(len(mortals))
+                kill(mortals[place])
+                self.server.wait(mortals[place])
+                mortals[place] = self.server.fork("worker", **self.how)
+                self.kills += 1
+                kill_at = time.monotonic() + _KILL_S
+            time.sleep(0.2)
+        return left
+
+    def quarter(self, number: int) -> list[_Look]:
+        return [look for look in self.looks if look.finished * 4 // self.n_files == number]
+
+
+def _look(pid: int, finished: int) -> _Look:
+    """The worker and its reader process; pages that several share are counted in part."""
+    memory_kb = n_open = 0
+    for one in (pid, *_children(pid)):
+        with suppress(OSError):
+            rollup = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="ascii")
+            # What is its own alone: the pages shared with killed workers come and go.
+            memory_kb += sum(
+                int(line.split()[1])
+                for line in rollup.splitlines()
+                if line.startswith(("Private_Clean:", "Private_Dirty:"))
+            )
+            n_open += len(os.listdir(f"/proc/{one}/fd"))  # noqa: PTH208 - names are enough
+    return _Look(finished, memory_kb, n_open)
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text(encoding="ascii").split())
+    return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[tuple[Field, Mortal]]:
+    save_quick_bundle(tmp_path / "bundle")
+    with hospital(tmp_path / "field", tmp_path / "bundle") as made:
+        yield made
+
+
+def _run(place: tuple[Field, Mortal], n_files: int, **lasting_how: object) -> _Soak:
+    field, database = place
+    for number in range(n_files):
+        folder = field.inbox / f"{number // 1000:03d}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"ecg{number:06d}.xml").write_bytes(b"%d" % number)
+    with ForkServer(field.home / "workers.log") as server:
+        server.warm(field.config)
+        assert server.run("scan", config=str(field.config)) == 0
+        how: dict[str, object] = {"config": str(field.config), "made_when_read": True}
+        soak = _Soak(server, {**how, "in_process": True}, n_files)
+        mortals = [server.fork("worker", **soak.how) for _ in range(3)]
+        lasting = server.fork("worker", **how, **lasting_how)
+        soak.until_done(database, mortals, lasting)
+        _stop(server, *mortals, lasting)
+    return soak
+
+
+@pytest.mark.timeout(3000)
+def test_a_long_day_leaves_no_trace(place: tuple[Field, Mortal]) -> None:
+    n_files = scaled(100_000)
+    soak = _run(place, n_files)
+
+    assert soak.kills > 0
+    second, last = soak.quarter(1), soak.quarter(3)
+    grown = median(look.memory_kb for look in last) / median(look.memory_kb for look in second)
+    assert grown <= _FLAT
+    assert max(look.n_open for look in last) <= max(look.n_open for look in second)
+    all_is_well(place[0], n_files, has_killed=True)
+
+
+@pytest.mark.timeout(600)
+def test_control_a_worker_that_keeps_something_is_seen(place: tuple[Field, Mortal]) -> None:
+    soak = _run(place, 400, keeping=True)
+
+    second, last = soak.quarter(1), soak.quarter(3)
+    grown = median(look.memory_kb for look in last) / median(look.memory_kb for look in second)
+    assert grown > _FLAT
+    assert max(look.n_open for look in last) > max(look.n_open for look in second)
