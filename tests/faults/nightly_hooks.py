@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 import ecgbatch.work
 import ecgbatch.working
@@ -30,6 +30,20 @@ def _halting(flag: str) -> None:
             time.sleep(0.5)
 
     event.listen(Engine, "after_cursor_execute", halt)
+
+
+def _losing_its_session(_: object) -> None:
+    """An idle worker closes its run at once, and has lost its session when it does so first."""
+    end_run, lost = ecgbatch.work.ledger.end_run, []
+
+    def end(connection: Connection, *arguments: Any) -> None:
+        if not lost:
+            lost.append(True)
+            connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        end_run(connection, *arguments)
+
+    ecgbatch.work.ledger.end_run = end
+    ecgbatch.work._RUN_S = 0.2
 
 
 def _made_when_read(_: object) -> None:
@@ -79,6 +93,7 @@ HOW: dict[str, Callable[[Any], None]] = {
     "halting": _halting,
     "made_when_read": _made_when_read,
     "keeping": _keeping,
+    "losing_its_session": _losing_its_session,
 }
 WITHOUT: dict[str, Callable[[], None]] = {
     "patience": _without_patience,
