@@ -23,12 +23,16 @@ def scaled(number: int) -> int:
 
 
 @contextmanager
-def hospital(home: Path, bundle: Path) -> Iterator[tuple[Field, Mortal]]:
-    """A PostgreSQL server of its own, with a database for workers of the usual lease."""
+def hospital(home: Path, bundle: Path, *, work: str = "") -> Iterator[tuple[Field, Mortal]]:
+    """A PostgreSQL server of its own, with a database for workers of the usual lease.
+
+    Args:
+        work: more of the settings' `[work]`.
+    """
     with mortal_server() as server:
         with operator(server, "postgres") as connection:
             connection.execute("CREATE DATABASE ecg")
-        yield lay_out(home, server.url("ecg"), bundle=bundle, settings=_QUICK), server
+        yield lay_out(home, server.url("ecg"), bundle=bundle, settings=_QUICK + work), server
 
 
 @contextmanager

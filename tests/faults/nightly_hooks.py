@@ -58,12 +58,12 @@ def _made_when_read(_: object) -> None:
 
 
 def _keeping(_: object) -> None:
-    """Every ECG leaves a file open, and 100 kB."""
+    """Every ECG leaves a file open, and 1 MB."""
     assess = ecgbatch.working.assess
     kept: list[object] = []
 
     def keep(*arguments: Any) -> Outcome:
-        kept.extend((Path(os.devnull).open("rb"), os.urandom(100_000)))  # noqa: SIM115
+        kept.extend((Path(os.devnull).open("rb"), os.urandom(1_000_000)))  # noqa: SIM115
         return assess(*arguments)
 
     ecgbatch.working.assess = keep

@@ -30,8 +30,7 @@ _KILL_S = 2.0
 _OUTAGE_EVERY_S = 60.0
 _OUTAGE_S = 5.0
 _STALLED_S = 120.0
-_FLAT = 1.05
-"""The last quarter against the second."""
+_GROWN_KB = 10_240
 
 
 @dataclass(frozen=True)
@@ -95,21 +94,32 @@ class _Soak:
             time.sleep(0.2)
         return left
 
-    def quarter(self, number: int) -> list[_Look]:
-        return [look for look in self.looks if look.finished * 4 // self.n_files == number]
+    def growth(self) -> tuple[float, float]:
+        """From the second quarter of the work to the last: kB, and open files.
+
+        A connection, a file being read, a reader at its start are open for a moment: of the last
+        quarter the middle counts, of the second the most.
+        """
+        second, last = (
+            [look for look in self.looks if look.finished * 4 // self.n_files == quarter]
+            for quarter in (1, 3)
+        )
+        memory_kb = median(look.memory_kb for look in last) - median(
+            look.memory_kb for look in second
+        )
+        n_open = median(look.n_open for look in last) - max(look.n_open for look in second)
+        return memory_kb, n_open
 
 
 def _look(pid: int, finished: int) -> _Look:
-    """The worker and its reader process; pages that several share are counted in part."""
+    """The worker and its reader process."""
     memory_kb = n_open = 0
     for one in (pid, *_children(pid)):
         with suppress(OSError):
             rollup = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="ascii")
-            # What is its own alone: the pages shared with killed workers come and go.
-            memory_kb += sum(
-                int(line.split()[1])
-                for line in rollup.splitlines()
-                if line.startswith(("Private_Clean:", "Private_Dirty:"))
+            # With the pages shared with other workers: they become its own in time, and no more.
+            memory_kb += next(
+                int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Rss:")
             )
             n_open += len(os.listdir(f"/proc/{one}/fd"))  # noqa: PTH208 - names are enough
     return _Look(finished, memory_kb, n_open)
@@ -126,7 +136,8 @@ def _children(pid: int) -> list[int]:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[tuple[Field, Mortal]]:
     save_quick_bundle(tmp_path / "bundle")
-    with hospital(tmp_path / "field", tmp_path / "bundle") as made:
+    # Of so many kills, three in a row may meet the same innocent ECG while it is alone.
+    with hospital(tmp_path / "field", tmp_path / "bundle", work="max_losses = 10\n") as made:
         yield made
 
 
@@ -154,18 +165,15 @@ def test_a_long_day_leaves_no_trace(place: tuple[Field, Mortal]) -> None:
     soak = _run(place, n_files)
 
     assert soak.kills > 0
-    second, last = soak.quarter(1), soak.quarter(3)
-    grown = median(look.memory_kb for look in last) / median(look.memory_kb for look in second)
-    assert grown <= _FLAT
-    assert max(look.n_open for look in last) <= max(look.n_open for look in second)
+    memory_kb, n_open = soak.growth()
+    assert memory_kb < _GROWN_KB
+    assert n_open <= 0
     all_is_well(place[0], n_files, has_killed=True)
 
 
 @pytest.mark.timeout(600)
 def test_control_a_worker_that_keeps_something_is_seen(place: tuple[Field, Mortal]) -> None:
-    soak = _run(place, 400, keeping=True)
+    memory_kb, n_open = _run(place, 400, keeping=True).growth()
 
-    second, last = soak.quarter(1), soak.quarter(3)
-    grown = median(look.memory_kb for look in last) / median(look.memory_kb for look in second)
-    assert grown > _FLAT
-    assert max(look.n_open for look in last) > max(look.n_open for look in second)
+    assert memory_kb > _GROWN_KB
+    assert n_open > 0
