@@ -1,18 +1,22 @@
 """What a child of the nightly tests does otherwise than the product: see `children.worker`."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 import ecgbatch.work
 import ecgbatch.working
+from ecgbatch.records import Member, Outcome, RecordingBytes
+from ecgbatch.sources.folder import FolderSource
 from ecgbatch.store import engine_sqlite
 from ecgbatch.store.silence import Heard
 from ecgbatch.working import Desk
+from tests.support.many import muse_ecg
 
 _Answer = TypeVar("_Answer")
 
@@ -26,6 +30,43 @@ def _halting(flag: str) -> None:
             time.sleep(0.5)
 
     event.listen(Engine, "after_cursor_execute", halt)
+
+
+def _losing_its_session(_: object) -> None:
+    """An idle worker closes its run at once, and has lost its session when it does so first."""
+    end_run, lost = ecgbatch.work.ledger.end_run, []
+
+    def end(connection: Connection, *arguments: Any) -> None:
+        if not lost:
+            lost.append(True)
+            connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        end_run(connection, *arguments)
+
+    ecgbatch.work.ledger.end_run = end
+    ecgbatch.work._RUN_S = 0.2
+
+
+def _made_when_read(_: object) -> None:
+    """Each file holds a number; what is read from it is the ECG of that number."""
+    read = FolderSource.read
+
+    def made(source: FolderSource, locator: str, fingerprint: str) -> RecordingBytes:
+        (member,) = read(source, locator, fingerprint).members
+        return RecordingBytes((Member(member.name, muse_ecg(int(member.content))),))
+
+    FolderSource.read = made  # type: ignore[method-assign]
+
+
+def _keeping(_: object) -> None:
+    """Every ECG leaves a file open, and 1 MB."""
+    assess = ecgbatch.working.assess
+    kept: list[object] = []
+
+    def keep(*arguments: Any) -> Outcome:
+        kept.extend((Path(os.devnull).open("rb"), os.urandom(1_000_000)))  # noqa: SIM115
+        return assess(*arguments)
+
+    ecgbatch.working.assess = keep
 
 
 def _without_patience() -> None:
@@ -48,7 +89,12 @@ def _without_journal() -> None:
     engine_sqlite.journal_mode = lambda version: "off"
 
 
-HOW: dict[str, Callable[[Any], None]] = {"halting": _halting}
+HOW: dict[str, Callable[[Any], None]] = {
+    "halting": _halting,
+    "made_when_read": _made_when_read,
+    "keeping": _keeping,
+    "losing_its_session": _losing_its_session,
+}
 WITHOUT: dict[str, Callable[[], None]] = {
     "patience": _without_patience,
     "limit_of_silence": _without_limit_of_silence,

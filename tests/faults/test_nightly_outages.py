@@ -122,3 +122,27 @@ def test_control_a_worker_without_patience_ends(place: tuple[Field, Mortal]) -> 
         assert n_left(connection)
         assert server.wait(worker, 30.0) == 70
         kill(worker)
+
+
+@pytest.mark.parametrize("without", ["", "patience"])
+def test_an_idle_worker_closes_its_run_when_the_server_is_back(
+    place: tuple[Field, Mortal], without: str
+) -> None:
+    field, database = place
+    write_many(field.inbox, 5)
+    closed = "SELECT COUNT(*) FROM run WHERE kind = 'work' AND ended_at IS NOT NULL"
+    with ForkServer(field.home / "workers.log") as server, operator(database) as connection:
+        server.warm(field.config)
+        assert server.run("scan", config=str(field.config)) == 0
+        how = {"config": str(field.config), "in_process": True, "losing_its_session": True}
+        worker = server.fork("worker", without=without, **how)
+        if without:
+            assert server.wait(worker, 60.0) == 70
+            return
+        until = time.monotonic() + 60
+        while connection.execute(closed).fetchone() != (1,):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        _stop(server, worker)
+    assert _logged(field, "database_away") == 1
+    all_is_well(field, 5)
