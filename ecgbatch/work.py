@@ -1,6 +1,5 @@
 """`work`: claim and score whatever the scans admit; any number of workers at once."""
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from ecgbatch.run import source_number, source_of
 from ecgbatch.settings import Settings
 from ecgbatch.sources.folder import FolderSource
 from ecgbatch.sources.source import Source
+from ecgbatch.stopping import Stopping
 from ecgbatch.store import checks, control, ledger, overview, queries
 from ecgbatch.store.engine import Engine, transaction
 from ecgbatch.store.runs import has_other_than_folders, source_root
@@ -50,9 +50,7 @@ class WorkSummary:
     is_clinical: bool
 
 
-def work(
-    settings: Settings, reporter: Reporter, *, drain: bool, stop: threading.Event
-) -> WorkSummary:
+def work(settings: Settings, reporter: Reporter, *, drain: bool, stop: Stopping) -> WorkSummary:
     """Claim and score until told to stop.
 
     Args:
@@ -78,7 +76,7 @@ def work(
         engine.dispose()
 
 
-def _desk(settings: Settings, engine: Engine, reporter: Reporter, stop: threading.Event) -> Desk:
+def _desk(settings: Settings, engine: Engine, reporter: Reporter, stop: Stopping) -> Desk:
     people, made = pseudonymiser_of(settings, engine)
     champion, folder, _ = bundle_for(settings, engine)
     for line in made:

@@ -1,6 +1,5 @@
 """The work loop: claim, read, assess, finish. Leases are kept alive, outages waited out."""
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +24,7 @@ from ecgbatch.records import (
     WorkUnit,
 )
 from ecgbatch.settings import Settings
+from ecgbatch.stopping import Stopping
 from ecgbatch.store import identifiers, ledger
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.claims import Lane
@@ -84,7 +84,7 @@ class Desk:
     run_id: int
     worker: str
     kind: str
-    stop: threading.Event
+    stop: Stopping
     patience_s: float | None
     finished: dict[Disposition, int] = field(default_factory=dict)
 

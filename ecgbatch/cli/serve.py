@@ -8,7 +8,7 @@ import click
 from ecgbatch import telemetry
 from ecgbatch.cli.options import settings_from, settings_options
 from ecgbatch.errors import SetupFault
-from ecgbatch.service.stop import stop_on_signals
+from ecgbatch.stopping import stop_on_signals
 from ecgbatch.terms import ReasonCode
 
 
@@ -28,7 +28,7 @@ def command(allow_root: bool, config_file: Path | None, db_url: str | None, as_j
         raise SetupFault(ReasonCode.SETTINGS_INVALID, "the superuser serves with --allow-root only")
     if config_file is None:
         raise click.UsageError("serve needs --config FILE: its source and timetable stand there")
-    stop = stop_on_signals()
+    stop = stop_on_signals(ends_at_once=False)
     from ecgbatch.service.serve import serve
 
     settings = settings_from(config_file, db_url)

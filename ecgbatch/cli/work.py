@@ -1,8 +1,6 @@
 """`ecgbatch work`."""
 
-import signal
 import sys
-import threading
 from pathlib import Path
 
 import click
@@ -10,6 +8,7 @@ import click
 from ecgbatch import telemetry
 from ecgbatch.cli.options import print_json, settings_from, settings_options
 from ecgbatch.cli.tables import print_attention, print_counts
+from ecgbatch.stopping import stop_on_signals
 from ecgbatch.terms import DEMONSTRATION_NOTICE
 
 
@@ -26,7 +25,7 @@ def command(drain: bool, config_file: Path | None, db_url: str | None, as_json: 
     someone. 4: the set-up is unfit. 70: internal.
     """
     # Before the imports: whoever stops a worker that is still loading means it too.
-    stop = stop_on_signals()
+    stop = stop_on_signals(ends_at_once=True)
     from ecgbatch.work import work
     from ecgbatch.working import Reporter
 
@@ -47,17 +46,3 @@ def command(drain: bool, config_file: Path | None, db_url: str | None, as_json: 
     if not summary.is_clinical:
         click.echo(DEMONSTRATION_NOTICE)
     sys.exit(summary.exit_code)
-
-
-def stop_on_signals() -> threading.Event:
-    """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
-    stop = threading.Event()
-
-    def on_signal(number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    return stop

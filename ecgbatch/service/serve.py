@@ -18,10 +18,10 @@ from ecgbatch.service.metrics import Own, metrics
 from ecgbatch.service.monitor import Monitor
 from ecgbatch.service.outbox import Outbox, Send
 from ecgbatch.service.schedule import Schedule
-from ecgbatch.service.stop import Stop
 from ecgbatch.service.webhook import webhook
 from ecgbatch.service.workers import Workers
 from ecgbatch.settings import Settings
+from ecgbatch.stopping import Stop
 from ecgbatch.store.engine import Engine, sqlite_path
 from ecgbatch.terms import ReasonCode
 from ecgbatch.worker_name import own_name
@@ -101,7 +101,7 @@ class _Service:
             self._schedule.start()
             self._notifier.tell(notify.READY)
             telemetry.logger().info("service_started")
-            while not self._stop.event.wait(_TURN_S):
+            while not self._stop.wait(_TURN_S):
                 self._turn()
             self._end()
         if not self._schedule.is_idle(0.0):
@@ -145,7 +145,7 @@ class _Service:
         )
 
     def _pause(self, seconds: float) -> None:
-        if self._stop.event.wait(seconds):
+        if self._stop.wait(seconds):
             raise KeyboardInterrupt
 
     @contextmanager

@@ -16,11 +16,11 @@ import ecgbatch.bench
 import ecgbatch.working
 from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for, load_scorer
-from ecgbatch.cli.work import stop_on_signals
 from ecgbatch.isolation.here import decode_here
 from ecgbatch.records import Finish, Outcome, Provenance, Scored, WorkUnit
 from ecgbatch.run import scan_once
 from ecgbatch.settings import load_settings
+from ecgbatch.stopping import stop_on_signals
 from ecgbatch.store import claims, finish, leases, recordings
 from ecgbatch.store.engine import now, open_engine, transaction
 from ecgbatch.store.tables import item, work
@@ -42,7 +42,7 @@ def scan(config: str) -> int:
 
 def worker(config: str, *, drain: bool = False, without: str = "", **how: Any) -> int:
     """`ecgbatch work`; `without` names the protection to take away."""
-    stop = stop_on_signals()
+    stop = stop_on_signals(ends_at_once=True)
     _prepare(config)
     if without:
         _WITHOUT[without]()
