@@ -75,7 +75,8 @@ class Asked:
 def ask(connection: Connection, scope: Scope, actor: str, why: str) -> Asked:
     """Make work for every recording in the scope, under the champion.
 
-    One item per recording, which still lies in its place or in the archive. Superseded recordings are left out.
+    One item per recording, which still lies in its place or in the archive. Superseded recordings
+    are left out.
     Nothing that is there is changed: the views show the newest result, and a re-scoring that
     fails leaves the older one standing.
 
