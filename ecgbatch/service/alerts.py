@@ -138,5 +138,7 @@ def _above(
 
 
 def _most(health: Health) -> ReasonCode | None:
-    """The most frequent reason of the open failures."""
-    return max(health.failures, key=lambda reason: health.failures[reason], default=None)
+    """The most frequent reason of the open failures, if this version knows it."""
+    failures = health.failures
+    most = max(failures, key=lambda reason: failures[reason], default=None)
+    return None if most is None or most == "other" else most
