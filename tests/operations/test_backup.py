@@ -111,7 +111,7 @@ def restored(backup: str, tmp_path: Path, request: pytest.FixtureRequest) -> str
 
 
 def crashed(path: Path) -> None:
-    """A database whose writer was killed in a transaction: its journal is still to be played back."""
+    """A database whose writer was killed in a transaction: its journal is left behind."""
     program = (
         "import os, sqlite3, sys;"
         "c = sqlite3.connect(sys.argv[1], isolation_level=None);"
