@@ -1,7 +1,7 @@
 """What `doctor` looks at: what is so and, where it is not well, how to mend it."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -27,14 +27,20 @@ class Line:
     advice: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Line]:
-    """Settings, database, site key, source, bundle, golden ECGs, runtime, disk. Changes nothing."""
+def examine(settings: Settings, looks: Mapping[str, Callable[[], str]]) -> Iterator[Line]:
+    """Settings, database, site key, source, bundle, golden ECGs, runtime, disk. Changes nothing.
+
+    Args:
+        looks: what else is looked at, by name: each tells how it is, or raises.
+    """
     yield Line("settings", True, "read, every key known")
     engine: list[Engine] = []
     yield _try("database", lambda: _database(settings, engine))
     yield _try("source", lambda: _source(settings))
     yield _try("disk", lambda: _disk(settings))
     yield Line("runtime", True, f"ecgbatch {code_version()}, {library_versions()}")
+    for name, look in looks.items():
+        yield _try(name, lambda name=name, look=look: Line(name, True, look()))  # type: ignore[misc]
     if engine:
         yield _try("site key", lambda: _key(settings, engine[0]))
         yield _try("bundle", lambda: _bundle(settings, engine[0]))

@@ -1,6 +1,7 @@
 """What each reason code means for whoever has to act: its class and one sentence."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ecgbatch.terms import ReasonClass, ReasonCode
 
@@ -337,6 +338,17 @@ REASONS: dict[ReasonCode, Reason] = {
 }
 
 
-def advice(reason: ReasonCode) -> str:
+Unknown = Literal["other"]
+"""Stands for every reason that this version does not know: a newer one has written it."""
+
+
+def known(word: str) -> ReasonCode | Unknown:
+    """The reason code of a word in the database; whoever shows it must not end for a new one."""
+    return ReasonCode(word) if word in REASONS else "other"
+
+
+def advice(reason: ReasonCode | Unknown) -> str:
     """The sentence that says what to do about `reason`."""
+    if reason == "other":
+        return "A newer version of ecgbatch wrote this reason; look at it with that version."
     return REASONS[reason].advice

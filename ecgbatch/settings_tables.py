@@ -144,6 +144,12 @@ class Alerts(Table):
     def _a_way_for_mail(self) -> Self:
         if self.mail_to and not (self.smtp_host and self.mail_from):
             raise ValueError("mail_to needs smtp_host and mail_from")
+        if self.smtp_host and not self.mail_to:
+            raise ValueError("smtp_host without mail_to sends to nobody")
+        if self.webhook and self.webhook_file:
+            raise ValueError("webhook and webhook_file exclude each other")
+        if self.webhook_token_file and not (self.webhook or self.webhook_file):
+            raise ValueError("webhook_token_file needs webhook or webhook_file")
         if self.smtp_user and self.smtp_tls == "off":
             raise ValueError("a password is sent over TLS alone: smtp_tls = starttls")
         if bool(self.smtp_user) != bool(self.smtp_password_file):

@@ -17,9 +17,11 @@ def command(config_file: Path | None, db_url: str | None, as_json: bool) -> None
     Exit code 0: all is well. 4: the set-up is unfit.
     """
     from ecgbatch.checkup import examine
+    from ecgbatch.service.fitness import looks
 
     tables = {} if config_file else {"bundle": {"allow_demonstration": True}}
-    lines = list(examine(settings_from(config_file, db_url, **tables)))
+    settings = settings_from(config_file, db_url, **tables)
+    lines = list(examine(settings, looks(settings)))
     is_well = all(line.is_well for line in lines)
     if as_json:
         print_json({"is_well": is_well, "lines": lines})

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ecgbatch import telemetry
-from ecgbatch.cli.options import settings_from, settings_options
+from ecgbatch.cli.options import print_json, settings_from, settings_options
 from ecgbatch.errors import SetupFault
 from ecgbatch.stopping import stop_on_signals
 from ecgbatch.terms import ReasonCode
@@ -35,3 +35,5 @@ def command(allow_root: bool, config_file: Path | None, db_url: str | None, as_j
     telemetry.configure(settings.log.level)
     worker = ["work", "--config", str(config_file.absolute())]
     serve(settings, worker, lambda line: click.echo(line, err=True), stop)
+    if as_json:
+        print_json({"ended": "told to stop", "at_once": stop.is_urgent()})

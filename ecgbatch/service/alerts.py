@@ -46,6 +46,17 @@ ADVICE: dict[Alarm, str] = {
 }
 """What to do, one sentence or two each; docs/operations.md says more."""
 
+_LIMITS: dict[Alarm, str] = {
+    Alarm.DATABASE_AWAY: "database_away_s",
+    Alarm.SCAN_SILENCE: "scan_silence_s",
+    Alarm.SOURCE_SILENCE: "source_silence_s",
+    Alarm.QUEUE_OLD: "waiting_s",
+    Alarm.FAILURES_OPEN: "failures",
+    Alarm.DISK_LOW: "free_bytes",
+    Alarm.HALTED_LONG: "halted_s",
+}
+"""The setting in [alerts] that raises it; the others have none."""
+
 OF_THIS_HOST = frozenset({Alarm.SOURCE_UNAVAILABLE, Alarm.DISK_LOW})
 """What a service on another host may judge otherwise; in the database the host is in the name."""
 
@@ -64,6 +75,7 @@ class Facts:
         started_at: of the service, by the database's clock.
         scan_overdue_s: seconds since a scan was due after the last one that succeeded.
         scan_fault: why the newest scan of this service failed.
+        has_scanned: whether one has succeeded since its start.
         free_bytes: on the disk of the database; None where that is a server.
         worker_silent_s: a worker not seen for so long counts as gone.
     """
@@ -74,6 +86,7 @@ class Facts:
     started_at: datetime | None
     scan_overdue_s: float
     scan_fault: ReasonCode | None
+    has_scanned: bool
     free_bytes: int | None
     worker_silent_s: float
 
@@ -101,11 +114,37 @@ def holding(facts: Facts, limits: Alerts) -> list[Holding]:
     return found
 
 
-def judged(facts: Facts) -> set[Alarm]:
-    """The alarms that can be judged now: without the database only its absence."""
-    if facts.health is not None and not facts.database_away_s:
-        return set(Alarm)
-    return {Alarm.DATABASE_AWAY}
+def judged(facts: Facts, limits: Alerts) -> set[Alarm]:
+    """The alarms that can be judged now; what is not known, or switched off, ends none."""
+    on = switched_on(limits)
+    if facts.health is None or facts.database_away_s:
+        return on & {Alarm.DATABASE_AWAY}
+    holds = {one.alarm for one in holding(facts, limits)}
+    return on - (set(_unknown(facts, facts.health)) - holds)
+
+
+def switched_on(limits: Alerts) -> set[Alarm]:
+    """Those whose limit is not 0."""
+    return {alarm for alarm in Alarm if limit(alarm, limits) != 0}
+
+
+def limit(alarm: Alarm, limits: Alerts) -> float | None:
+    """What raises it; None where no setting does."""
+    return float(getattr(limits, _LIMITS[alarm])) if alarm in _LIMITS else None
+
+
+def _unknown(facts: Facts, health: Health) -> Iterator[Alarm]:
+    """What a service that has just begun cannot know yet, unless it holds already."""
+    if facts.scan_fault is not None or not facts.has_scanned:
+        yield Alarm.SOURCE_UNAVAILABLE
+    if health.last_success_at is None:
+        yield Alarm.SCAN_SILENCE
+    if health.newest_item_at is None:
+        yield Alarm.SOURCE_SILENCE
+    if facts.free_bytes is None:
+        yield Alarm.DISK_LOW
+    if _is_new(facts, health):
+        yield Alarm.WORKERS_GONE
 
 
 def _of_this_host(facts: Facts, limits: Alerts) -> Iterator[Holding]:
@@ -133,9 +172,14 @@ def _of_the_database(facts: Facts, health: Health, limits: Alerts) -> Iterator[H
     if health.unaccounted:
         unbalanced = ReasonCode.LEDGER_UNBALANCED
         yield Holding(Alarm.LEDGER_UNBALANCED, health.unaccounted, 0, unbalanced)
-    is_new = since(facts.started_at) < facts.worker_silent_s
-    if not health.alive("work", facts.worker_silent_s) and not is_new:
+    if not health.alive("work", facts.worker_silent_s) and not _is_new(facts, health):
         yield Holding(Alarm.WORKERS_GONE, 0, 1)
+
+
+def _is_new(facts: Facts, health: Health) -> bool:
+    """Whether workers may still be loading."""
+    began = facts.started_at
+    return began is None or (health.moment - began).total_seconds() < facts.worker_silent_s
 
 
 def _above(
@@ -146,5 +190,7 @@ def _above(
 
 
 def _most(health: Health) -> ReasonCode | None:
-    """The most frequent reason of the open failures."""
-    return max(health.failures, key=lambda reason: health.failures[reason], default=None)
+    """The most frequent reason of the open failures, if this version knows it."""
+    failures = health.failures
+    most = max(failures, key=lambda reason: failures[reason], default=None)
+    return None if most is None or most == "other" else most

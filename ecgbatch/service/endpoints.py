@@ -4,15 +4,19 @@ import json
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.service.exposition import CONTENT_TYPE, Metric, render
 from ecgbatch.terms import ReasonCode
 
 _TIMEOUT_S = 10.0
+"""For a whole request, however slowly it comes."""
+_AT_ONCE = 16
+"""Requests; who comes beside them is turned away."""
 _JSON = "application/json"
 
 Verdict = Callable[[], ReasonCode | None]
@@ -49,9 +53,8 @@ class Endpoints:
                 "/metrics": page,
             }
 
-        class Server(ThreadingHTTPServer):
+        class Server(_Server):
             address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            daemon_threads = True
 
         try:
             self._server = Server((host, port), Handler)
@@ -72,6 +75,45 @@ class Endpoints:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    """A few requests at once, each for a short time: whoever asks cannot use the service up."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._places.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        over = threading.Timer(_TIMEOUT_S, _cut, (request,))
+        over.daemon = True
+        try:
+            over.start()
+            super().process_request_thread(request, client_address)
+        finally:
+            over.cancel()
+            self._places.release()
+
+    def handle_error(self, *_: object) -> None:
+        """A client that went away is nobody's fault; a traceback would show its address."""
+
+
+def _cut(request: socket.socket) -> None:
+    """End a connection, whichever thread waits for it."""
+    with suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -11,13 +11,13 @@ from pathlib import Path
 from apscheduler.triggers.base import BaseTrigger
 
 from ecgbatch import telemetry
-from ecgbatch.errors import EcgbatchError
+from ecgbatch.errors import EcgbatchError, TransientFault
 from ecgbatch.provenance import code_version
 from ecgbatch.service import alerts
 from ecgbatch.service.alerts import OF_THIS_HOST, Alarm, Facts, Holding
 from ecgbatch.service.messages import Message
 from ecgbatch.service.outbox import Outbox
-from ecgbatch.service.schedule import Schedule
+from ecgbatch.service.schedule import SILENT_S, Schedule, schedule_name
 from ecgbatch.settings import Settings
 from ecgbatch.store import alarms, health, ledger
 from ecgbatch.store.alarms import Change, Phase
@@ -80,6 +80,7 @@ class Monitor:
         reader: for the look; it cannot write.
         writer: for heartbeats and alarms.
         identity: the service in the table of heartbeats.
+        source_id: the source that it scans.
         database: the SQLite file, whose disk is watched; None for a server.
     """
 
@@ -90,6 +91,7 @@ class Monitor:
         writer: Engine,
         *,
         identity: str,
+        source_id: int,
         host: str,
         timetable: BaseTrigger,
         schedule: Schedule,
@@ -98,11 +100,13 @@ class Monitor:
     ) -> None:
         self._settings, self._reader, self._writer = settings, reader, writer
         self._identity, self._host, self._database = identity, host, database
+        self._source_id = source_id
         self._timetable, self._schedule, self._outbox = timetable, schedule, outbox
         self._version = code_version()
         self._away = _Away(settings.alerts.repeat_s)
         self._answered = self._looked = time.monotonic()
         self._written = self._judged = float("-inf")
+        self._is_unfit = False
         self._began: datetime | None = None
         self._results: deque[tuple[float, int]] = deque()
         self._last_event: int | None = None
@@ -138,15 +142,24 @@ class Monitor:
             facts = self._facts(snapshot)
             if started - self._judged >= WRITE_S or snapshot.fault is not None:
                 self._write(facts)
-            self._answered = time.monotonic()
+            self._answered, self._is_unfit = time.monotonic(), False
             snapshot = replace(snapshot, fault=None, away_s=0.0)
         except EcgbatchError as fault:
-            away_s = time.monotonic() - self._answered
-            snapshot = replace(snapshot, fault=fault.reason, away_s=away_s)
+            snapshot = replace(snapshot, fault=fault.reason, away_s=self._away_s(fault))
         self._tell_of_the_database(snapshot)
         holding = tuple(alerts.holding(self._facts(snapshot), self._settings.alerts))
         self.now = replace(snapshot, holding=holding, took_s=time.monotonic() - started)
         self._looked = time.monotonic()
+
+    def _away_s(self, fault: EcgbatchError) -> float:
+        """For how long the database has not answered, after a look that failed."""
+        self._is_unfit = not isinstance(fault, TransientFault)
+        if not self._is_unfit:
+            # The look itself may have been too long for a database that does answer.
+            self._written = float("-inf")
+            if self._beat():
+                return 0.0
+        return time.monotonic() - self._answered
 
     def _go_on(self) -> None:
         due = time.monotonic() + self._pause_s()
@@ -170,13 +183,15 @@ class Monitor:
             except EcgbatchError:
                 return False
             self._written = time.monotonic()
+            if not self._is_unfit:
+                self._answered = self._written
         self._looked = time.monotonic()
         return True
 
     def _asked(self, before: Snapshot) -> Snapshot:
         check_revision(self._reader)
         with transaction(self._reader) as connection:
-            found = health.read(connection)
+            found = health.read(connection, self._source_id)
             since = found.last_event if self._last_event is None else self._last_event
             lost = health.lost_leases(connection, since, found.last_event)
         self._last_event = found.last_event
@@ -206,6 +221,7 @@ class Monitor:
             started_at=self._began,
             scan_overdue_s=0.0 if found is None else self._overdue_s(found),
             scan_fault=self._schedule.last_fault,
+            has_scanned=self._schedule.has_scanned,
             free_bytes=_free(self._database),
             worker_silent_s=self._settings.work.lease_s,
         )
@@ -218,23 +234,42 @@ class Monitor:
 
     def _write(self, facts: Facts) -> None:
         """The heartbeat, and the alarms that the database can keep."""
-        holding = {one.alarm: one for one in alerts.holding(facts, self._settings.alerts)}
-        names = {self._name(alarm): alarm for alarm in Alarm if alarm is not Alarm.DATABASE_AWAY}
+        limits = self._settings.alerts
+        holding = {one.alarm: one for one in alerts.holding(facts, limits)}
+        kept = alerts.switched_on(limits) - {Alarm.DATABASE_AWAY}
+        names = {self._name(alarm): alarm for alarm in kept}
+        judged = alerts.judged(facts, limits)
+        is_alone = facts.health is not None and self._is_alone(facts.health)
         with transaction(self._writer) as connection:
             ledger.beat(connection, self._identity, "serve", None)
             changes = alarms.decide(
                 connection,
                 {name: holding[alarm].size for name, alarm in names.items() if alarm in holding},
-                list(names),
-                self._settings.alerts.repeat_s,
+                [name for name, alarm in names.items() if alarm in judged],
+                limits.repeat_s,
             )
+            alarms.forget(connection, list(names), limits.repeat_s, is_alone=is_alone)
         self._written = self._judged = time.monotonic()
         for change in changes:
             alarm = names[change.name]
             self._tell(alarm, change, holding.get(alarm))
 
+    def _is_alone(self, found: Health) -> bool:
+        others = (one for one in found.beats if one.worker != self._identity)
+        return not any(one.kind == "serve" and one.age_s(found.moment) < SILENT_S for one in others)
+
     def _name(self, alarm: Alarm) -> str:
-        return f"{alarm}@{self._host}" if alarm in OF_THIS_HOST else alarm
+        """In the database: equal for all services that judge it alike, and for no others."""
+        limit = alerts.limit(alarm, self._settings.alerts)
+        judged_by: list[object] = [] if limit is None else [limit]
+        if alarm is Alarm.SCAN_SILENCE:
+            judged_by.append(schedule_name(self._settings.service, self._source_id))
+        if alarm in (Alarm.SOURCE_SILENCE, Alarm.SOURCE_UNAVAILABLE):
+            judged_by.append(self._source_id)
+        if alarm is Alarm.WORKERS_GONE:
+            judged_by.append(self._settings.work.lease_s)
+        host = self._host if alarm in OF_THIS_HOST else None
+        return alarms.name_of(alarm, host, judged_by)
 
     def _tell_of_the_database(self, snapshot: Snapshot) -> None:
         """The one alarm that cannot be written down."""

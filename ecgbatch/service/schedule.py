@@ -68,6 +68,8 @@ class Schedule:
         self._offset = time.time() - time.monotonic()
         self.last_fault: ReasonCode | None = None
         """Why the newest scan of this service failed; None if it did not."""
+        self.has_scanned = False
+        """Whether one has succeeded since the start."""
 
     def start(self) -> None:
         """Begin, with the newest due time that has passed; whoever has taken it keeps it."""
@@ -141,7 +143,7 @@ class Schedule:
                     is_ours = self._is_open and take(connection, self._name, due_at, self._identity)
                 if is_ours:
                     self._scan()
-                self.last_fault = None
+                    self.last_fault, self.has_scanned = None, True
             except KeyboardInterrupt:
                 telemetry.logger().info("scan_stopped")
             except EcgbatchError as fault:

@@ -82,6 +82,7 @@ class _Service:
             reader,
             engine,
             identity=identity,
+            source_id=source_id,
             host=gethostname(),
             timetable=timetable.trigger(own),
             schedule=self._schedule,

@@ -6,7 +6,7 @@ from http.client import HTTPException, HTTPMessage
 from typing import IO
 from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.service.messages import Message
@@ -37,7 +37,9 @@ def webhook(settings: Alerts) -> Callable[[Message], None] | None:
             raise SetupFault(ReasonCode.SETTINGS_INVALID, "alerts.webhook_token_file needs https")
         token = secret(settings.webhook_token_file, "alerts.webhook_token_file")
         headers["Authorization"] = f"Bearer {token}"
-    opener = build_opener(_NoRedirect)
+    # What is for this machine goes to no proxy of the environment.
+    direct = [ProxyHandler({})] if urlsplit(url).hostname in _LOOPBACK else []
+    opener = build_opener(_NoRedirect, *direct)
 
     def send(message: Message) -> None:
         body = json.dumps(message.fields()).encode()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ecgbatch import telemetry
+from ecgbatch.terms import ReasonCode
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
@@ -57,7 +58,7 @@ class Workers:
             if place.process is not None and place.process.poll() is not None:
                 self._note_end(place, place.process.returncode)
             if place.process is None and time.monotonic() >= place.due:
-                place.process, place.started = self._start(), time.monotonic()
+                self._try_to_start(place)
 
     def alive(self) -> int:
         """How many processes run."""
@@ -87,6 +88,15 @@ class Workers:
     def _running(self) -> list[Process]:
         processes = (place.process for place in self._places)
         return [one for one in processes if one is not None and one.poll() is None]
+
+    def _try_to_start(self, place: _Place) -> None:
+        try:
+            place.process, place.started = self._start(), time.monotonic()
+        except OSError:
+            # No process, memory or file descriptor left for it now; the service goes on.
+            place.due = time.monotonic() + place.wait_s
+            place.wait_s = min(2 * place.wait_s, LONGEST_WAIT_S)
+            telemetry.logger().warning("worker_not_started", reason=ReasonCode.INTERNAL_FAULT)
 
     def _note_end(self, place: _Place, exit_code: int) -> None:
         lived_s = time.monotonic() - place.started

@@ -1,11 +1,12 @@
 """Which alarms hold, and which of them this service has to tell: one service each, once."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, and_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ecgbatch.store.engine import now
@@ -56,6 +57,38 @@ def due(told: int, size: int, waited: timedelta, after: timedelta) -> Phase | No
     return Phase.HOLDS if waited >= after else None
 
 
+_UNTOLD = timedelta(days=7)
+
+
+def name_of(alarm: str, host: str | None, judged_by: Sequence[object]) -> str:
+    """The name of an alarm's row: services that judge it by other settings have another row.
+
+    Args:
+        host: where only a service on this host can judge it.
+        judged_by: the settings that decide whether it holds.
+    """
+    digest = sha256(repr(tuple(judged_by)).encode()).hexdigest()[:8] if judged_by else ""
+    return alarm + (f"@{host}" if host else "") + (f"#{digest}" if digest else "")
+
+
+def forget(
+    connection: Connection, own: Collection[str], repeat_s: float, *, is_alone: bool
+) -> None:
+    """End, untold, alarms that no service judges any more: its settings or its host are others.
+
+    Args:
+        own: names that the caller judges.
+        is_alone: whether no other service lives; otherwise they have to be untold for long.
+    """
+    long_ago = now(connection) - max(_UNTOLD, timedelta(seconds=3 * repeat_s))
+    is_left = true() if is_alone else alert.c.sent_at <= long_ago
+    connection.execute(
+        update(alert)
+        .where(alert.c.count > 0, alert.c.name.not_in(own), is_left)
+        .values(count=0, sent_at=None)
+    )
+
+
 def decide(
     connection: Connection,
     holding: Mapping[str, int],
@@ -88,11 +121,11 @@ def decide(
 
 
 def holding(connection: Connection) -> list[Change]:
-    """The alarms that hold now, oldest first."""
+    """The alarms that hold now, oldest first, without what tells services' settings apart."""
     columns = alert.c
     rows = select(columns.name, columns.since_at).where(columns.count > 0)
     return [
-        Change(row.name, Phase.HOLDS, row.since_at)
+        Change(row.name.partition("#")[0], Phase.HOLDS, row.since_at)
         for row in connection.execute(rows.order_by(columns.since_at, columns.name))
     ]
 

@@ -13,6 +13,7 @@ _SQLITE_SETUP = (3, 8, 11, 14, 23, 26)
 
 _POSTGRES_TRANSIENT = ("08", "25", "40", "53", "55", "57")
 _POSTGRES_DISK_FULL = "53100"
+_POSTGRES_NO_RIGHT = "42501"
 _POSTGRES_BAD_VALUE = ("22", "23")
 
 
@@ -41,6 +42,8 @@ def _sqlite_fault(code: int) -> EcgbatchError:
 def _postgres_fault(sqlstate: str, lost: bool) -> EcgbatchError:
     if sqlstate == _POSTGRES_DISK_FULL:
         return TransientFault(ReasonCode.DISK_FULL)
+    if sqlstate == _POSTGRES_NO_RIGHT:
+        return SetupFault(ReasonCode.DATABASE_UNAVAILABLE, "the role lacks a right")
     if sqlstate[:2] in _POSTGRES_BAD_VALUE:
         return EcgbatchError(ReasonCode.INTERNAL_FAULT, "database")
     if sqlstate[:2] in _POSTGRES_TRANSIENT or (not sqlstate and lost):

@@ -6,18 +6,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Integer,
     Row,
     Select,
     TableClause,
+    case,
     cast,
     column,
     func,
     select,
     table,
+    true,
 )
 
+from ecgbatch.reasons import Unknown, known
 from ecgbatch.store import bundles
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.columns import UtcTime
@@ -26,19 +30,24 @@ from ecgbatch.store.firings import SUCCESSES
 from ecgbatch.store.runs import SCAN
 from ecgbatch.store.tables import event, result, run, work
 from ecgbatch.store.tables_ledger import control, heartbeat
-from ecgbatch.terms import Disposition, ReasonCode, WorkState
+from ecgbatch.terms import FINISHED, Disposition, ItemState, ReasonCode, WorkState
 
 SCANS = (SCAN, "run-once")
 """Kinds of run that look through a source."""
 
 _ITEMS: TableClause = table(
     "v_disposition",
+    column("item_id"),
+    column("source_id"),
     column("disposition"),
     column("reason"),
     column("first_seen_at", UtcTime),
     column("acknowledged_at", UtcTime),
 )
 _OPEN = (WorkState.READY, WorkState.LEASED, WorkState.RETRY_WAIT)
+_KNOWN = frozenset(Disposition)
+_OVER = (*FINISHED, ItemState.VANISHED, ItemState.IGNORED, ItemState.SUPERSEDED)
+"""States that an item or its work leaves only to begin anew."""
 _LOST = ("lost", "lost_alone")
 _RECENT = timedelta(days=1)
 _LONGEST_S = 120
@@ -77,8 +86,8 @@ class Health:
         items: all items by disposition.
         unaccounted: items without a disposition, or not scored and without a reason.
         failures: failed and unsupported items that nobody has acknowledged, by reason.
-        oldest_waiting_at: when the item that waits longest was first seen.
-        newest_item_at: when the newest item was first seen.
+        oldest_waiting_at: since when the item waits that waits longest.
+        newest_item_at: when the newest item of the source was first seen.
         queue: units of work that are not finished, by state.
         results: how many results there are.
         last_scan: the newest one, ended or not.
@@ -91,7 +100,7 @@ class Health:
     moment: datetime
     items: Mapping[Disposition, int]
     unaccounted: int
-    failures: Mapping[ReasonCode, int]
+    failures: Mapping[ReasonCode | Unknown, int]
     oldest_waiting_at: datetime | None
     newest_item_at: datetime | None
     queue: Mapping[WorkState, int]
@@ -109,24 +118,28 @@ class Health:
         return sum(beat.kind == kind and beat.seen_at >= since for beat in self.beats)
 
 
-def read(connection: Connection) -> Health:
-    """Ask for all of it, in one transaction; the items are gone through once."""
+def read(connection: Connection, source_id: int | None = None) -> Health:
+    """Ask for all of it, in one transaction; the items are gone through once.
+
+    Args:
+        source_id: whose newest item, newest scan and last success count; None: those of any.
+    """
     take_time(connection, _LONGEST_S)
     moment = now(connection)
     items: Counter[Disposition] = Counter(dict.fromkeys(Disposition, 0))
-    failures: Counter[ReasonCode] = Counter()
+    failures: Counter[ReasonCode | Unknown] = Counter()
     unaccounted, oldest, newest = 0, None, None
-    for row in connection.execute(_counted()):
+    for row in connection.execute(_counted(source_id)):
         unaccounted += _unaccounted(row)
-        if row.disposition is None:
+        newest = max(filter(None, (newest, row.newest)), default=None)
+        if row.disposition not in _KNOWN:
             continue
         disposition = Disposition(row.disposition)
         items[disposition] += row.number
-        newest = row.newest if newest is None else max(newest, row.newest)
         if disposition is Disposition.WAITING:
             oldest = row.oldest if oldest is None else min(oldest, row.oldest)
         if disposition in (Disposition.FAILED, Disposition.UNSUPPORTED) and row.is_open:
-            failures[ReasonCode(row.reason)] += row.number
+            failures[known(row.reason)] += row.number
     n_results = select(func.count()).select_from(result)
     newest_event = select(func.max(event.c.event_id))
     return Health(
@@ -138,8 +151,8 @@ def read(connection: Connection) -> Health:
         newest_item_at=newest,
         queue=_queue(connection),
         results=int(connection.execute(n_results).scalar_one()),
-        last_scan=last_scan(connection),
-        last_success_at=_last_success(connection),
+        last_scan=last_scan(connection, source_id),
+        last_success_at=_last_success(connection, source_id),
         beats=beats(connection, moment - _RECENT),
         halted_at=connection.execute(select(control.c.halted_at)).scalar(),
         champion=bundles.champion(connection),
@@ -147,10 +160,10 @@ def read(connection: Connection) -> Health:
     )
 
 
-def last_scan(connection: Connection) -> ScanRow | None:
-    """The newest scan of any source, ended or not."""
+def last_scan(connection: Connection, source_id: int | None = None) -> ScanRow | None:
+    """The newest scan, ended or not, of this source or of any."""
     columns = select(run.c.kind, run.c.started_at, run.c.ended_at, run.c.exit_code)
-    newest = columns.where(run.c.kind.in_(SCANS)).order_by(run.c.run_id.desc()).limit(1)
+    newest = columns.where(*_scans(source_id)).order_by(run.c.run_id.desc()).limit(1)
     row = connection.execute(newest).first()
     return None if row is None else ScanRow(*row)
 
@@ -173,22 +186,40 @@ def lost_leases(connection: Connection, since: int, until: int) -> int:
     return int(connection.execute(counted).scalar_one())
 
 
-def _counted() -> Select[tuple[object, ...]]:
+def _scans(source_id: int | None) -> list[ColumnElement[bool]]:
+    here = [] if source_id is None else [run.c.source_id == source_id]
+    return [run.c.kind.in_(SCANS), *here]
+
+
+def _counted(source_id: int | None) -> Select[tuple[object, ...]]:
     columns = _ITEMS.c
+    is_here = true() if source_id is None else columns.source_id == source_id
     is_open = columns.acknowledged_at.is_(None)
     return select(
         columns.disposition,
         columns.reason,
         cast(is_open, Integer).label("is_open"),
         func.count().label("number"),
-        func.min(columns.first_seen_at).label("oldest"),
-        func.max(columns.first_seen_at).label("newest"),
+        func.min(_waits_since()).label("oldest"),
+        func.max(case((is_here, columns.first_seen_at))).label("newest"),
     ).group_by(columns.disposition, columns.reason, cast(is_open, Integer))
+
+
+def _waits_since() -> ColumnElement[datetime]:
+    """When an item began to wait: an ECG that was tried again does so from that act on."""
+    columns = _ITEMS.c
+    again = (
+        select(func.max(event.c.event_at))
+        .where(event.c.item_id == columns.item_id, event.c.from_state.in_(_OVER))
+        .scalar_subquery()
+    )
+    since = func.coalesce(again, columns.first_seen_at, type_=UtcTime())
+    return case((columns.disposition == Disposition.WAITING, since))
 
 
 def _unaccounted(row: Row[tuple[object, ...]]) -> int:
     """The balance of the ledger: everything is somewhere, and has a reason unless scored."""
-    is_known = row.disposition in set(Disposition)
+    is_known = row.disposition in _KNOWN
     is_explained = row.reason is not None or row.disposition == Disposition.SCORED
     return 0 if is_known and is_explained else int(row.number)
 
@@ -201,6 +232,6 @@ def _queue(connection: Connection) -> dict[WorkState, int]:
     return numbers
 
 
-def _last_success(connection: Connection) -> datetime | None:
-    ended = select(run.c.ended_at).where(run.c.kind.in_(SCANS), run.c.exit_code.in_(SUCCESSES))
+def _last_success(connection: Connection, source_id: int | None) -> datetime | None:
+    ended = select(run.c.ended_at).where(*_scans(source_id), run.c.exit_code.in_(SUCCESSES))
     return connection.execute(ended.order_by(run.c.run_id.desc()).limit(1)).scalar()

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, column, exists, func, or_, select, table
 
+from ecgbatch.reasons import Unknown, known
 from ecgbatch.store.claims import is_active
 from ecgbatch.store.engine import now
 from ecgbatch.store.tables import item, recording, work
@@ -24,7 +25,7 @@ class ReasonCount:
     """How many items have a disposition for a reason."""
 
     disposition: Disposition
-    reason: ReasonCode
+    reason: ReasonCode | Unknown
     items: int
 
 
@@ -108,4 +109,4 @@ def reasons(connection: Connection) -> list[ReasonCount]:
         .group_by(_DISPOSITION.c.disposition, _DISPOSITION.c.reason)
         .order_by(_DISPOSITION.c.disposition, number.desc(), _DISPOSITION.c.reason)
     )
-    return [ReasonCount(Disposition(kind), ReasonCode(why), items) for kind, why, items in rows]
+    return [ReasonCount(Disposition(kind), known(why), items) for kind, why, items in rows]

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, create_engine, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from ecgbatch.errors import EcgbatchError, SetupFault, TransientFault
+from ecgbatch.store import faults
 from ecgbatch.store.columns import UtcTime
 from ecgbatch.store.engine import normalise, now, open_engine, read_only, sqlite_path, transaction
 from ecgbatch.store.tables import source
@@ -216,3 +217,15 @@ def test_times_without_a_zone_are_refused() -> None:
     naive = datetime(2026, 1, 1)  # noqa: DTZ001 - what has to be refused
     with pytest.raises(EcgbatchError):
         UtcTime().process_bind_param(naive, create_engine("sqlite://").dialect)
+
+
+def test_missing_right_is_named_and_no_outage() -> None:
+    class Refused(Exception):
+        sqlstate = "42501"
+
+    refused = faults.fault(DBAPIError("PLANTED", {}, Refused("PLANTED")))
+
+    assert isinstance(refused, SetupFault)
+    assert refused.reason is ReasonCode.DATABASE_UNAVAILABLE
+    assert "lacks a right" in str(refused)
+    assert "PLANTED" not in str(refused)

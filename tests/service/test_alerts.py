@@ -36,6 +36,7 @@ WELL = Facts(
     started_at=NOW - 10 * DAY,
     scan_overdue_s=0.0,
     scan_fault=None,
+    has_scanned=True,
     free_bytes=1 << 40,
     worker_silent_s=120.0,
 )
@@ -104,14 +105,35 @@ def test_limit_of_zero_switches_its_alarm_off(key: str, alarm: Alarm) -> None:
     off = LIMITS.model_copy(update={key: 0})
 
     assert holding(CASES[alarm], off) == []
+    assert alarm not in judged(WELL, off)
 
 
 def test_without_the_database_only_its_absence_is_judged() -> None:
     away = but(database_away_s=500.0, newest_item_at=NOW - 9 * DAY)
 
     assert [one.alarm for one in holding(away, LIMITS)] == [Alarm.DATABASE_AWAY]
-    assert judged(away) == {Alarm.DATABASE_AWAY}
-    assert judged(WELL) == set(Alarm)
+    assert judged(away, LIMITS) == {Alarm.DATABASE_AWAY}
+    assert judged(WELL, LIMITS) == set(Alarm)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "alarm"),
+    [
+        (but(has_scanned=False), Alarm.SOURCE_UNAVAILABLE),
+        (but(scan_fault=ReasonCode.DATABASE_UNAVAILABLE), Alarm.SOURCE_UNAVAILABLE),
+        (but(started_at=NOW - timedelta(seconds=5)), Alarm.WORKERS_GONE),
+        (but(last_success_at=None), Alarm.SCAN_SILENCE),
+        (but(newest_item_at=None, started_at=NOW - DAY), Alarm.SOURCE_SILENCE),
+        (but(free_bytes=None), Alarm.DISK_LOW),
+    ],
+)
+def test_what_a_new_service_cannot_know_ends_no_alarm(fresh: Facts, alarm: Alarm) -> None:
+    assert judged(fresh, LIMITS) == set(Alarm) - {alarm}
+
+
+@pytest.mark.parametrize("alarm", Alarm)
+def test_what_holds_is_judged(alarm: Alarm) -> None:
+    assert alarm in judged(CASES[alarm], LIMITS)
 
 
 def test_new_service_is_given_time_for_its_workers_and_first_ecg() -> None:

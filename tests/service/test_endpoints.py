@@ -3,8 +3,10 @@
 import http.client
 import json
 import socket
+import struct
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ecgbatch.errors import SetupFault
+from ecgbatch.service import endpoints as module
 from ecgbatch.service.alerts import Alarm, Holding
 from ecgbatch.service.endpoints import Endpoints
 from ecgbatch.service.exposition import Metric, many, one, render
@@ -181,10 +184,48 @@ def test_pages_answer_get_and_head_and_nothing_else() -> None:
 
 def test_client_that_says_nothing_keeps_nobody_waiting() -> None:
     with asked() as endpoints:
-        silent = [socket.create_connection(("127.0.0.1", endpoints.port)) for _ in range(20)]
+        silent = [socket.create_connection(("127.0.0.1", endpoints.port)) for _ in range(10)]
         assert ask(endpoints, "GET", "/healthz").status == 200
         for one_of_them in silent:
             one_of_them.close()
+
+
+def test_who_comes_beside_the_many_is_turned_away_until_their_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 3)
+    monkeypatch.setattr(module, "_TIMEOUT_S", 1.0)
+    with asked() as endpoints:
+        slow = [socket.create_connection(("127.0.0.1", endpoints.port)) for _ in range(3)]
+        for one_of_them in slow:
+            one_of_them.sendall(b"GET /healthz HTTP/1.1\r\n")
+        time.sleep(0.3)
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            ask(endpoints, "GET", "/healthz")
+        began = time.monotonic()
+        while time.monotonic() - began < 1.5:  # a byte now and then buys no more time
+            for one_of_them in slow:
+                with suppress(OSError):
+                    one_of_them.sendall(b"X")
+            time.sleep(0.2)
+        assert ask(endpoints, "GET", "/healthz").status == 200
+        for one_of_them in slow:
+            one_of_them.close()
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_client_that_resets_leaves_no_trace(capfd: pytest.CaptureFixture[str]) -> None:
+    with asked() as endpoints:
+        for _ in range(5):
+            raw = socket.create_connection(("127.0.0.1", endpoints.port))
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: x")
+            raw.close()  # by RST
+        time.sleep(0.3)
+        assert ask(endpoints, "GET", "/healthz").status == 200
+
+    assert capfd.readouterr() == ("", "")
 
 
 def test_nonsense_is_refused_without_being_repeated() -> None:

@@ -6,10 +6,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection, Engine, text, update
 
+from ecgbatch.reasons import advice
 from ecgbatch.records import Quarantined
-from ecgbatch.store import alarms, control, health, ledger
+from ecgbatch.store import alarms, control, health, ledger, overview, retrying
+from ecgbatch.store.acts import Choice
 from ecgbatch.store.alarms import Phase
 from ecgbatch.store.engine import transaction
+from ecgbatch.store.tables import item
 from ecgbatch.store.tables_ledger import alert, heartbeat
 from ecgbatch.terms import Disposition, ReasonCode, WorkState
 from tests.support.ledger import CHAMPION, Site, facts, scored, sighting, site
@@ -74,6 +77,43 @@ def test_item_without_a_disposition_is_unaccounted_for(inbox: Site) -> None:
     inbox.connection.execute(text("DELETE FROM work"))
 
     assert health.read(inbox.connection).unaccounted == 1
+
+
+def test_words_of_a_newer_version_are_counted_and_end_nothing(inbox: Site) -> None:
+    inbox.arrive(unsupported("b"), "b")
+    inbox.connection.execute(text("UPDATE work SET reason = 'written_by_a_newer_version'"))
+
+    assert health.read(inbox.connection).failures == {"other": 1}
+    (shown,) = overview.reasons(inbox.connection)
+    assert (shown.reason, shown.items) == ("other", 1)
+    assert "newer version" in advice(shown.reason)
+
+
+def test_item_that_is_tried_again_waits_from_then_on(inbox: Site) -> None:
+    inbox.arrive(unsupported("b"), "b")
+    connection = inbox.connection
+    long_ago = ledger.now(connection) - timedelta(days=400)
+    connection.execute(update(item).values(first_seen_at=long_ago))
+    retrying.retry(connection, Choice("op", "the reader was mended", ReasonCode.FORMAT_PDF, ()))
+    found = health.read(connection)
+
+    assert found.items[Disposition.WAITING] == 1
+    assert found.oldest_waiting_at is not None
+    assert found.moment - found.oldest_waiting_at < timedelta(minutes=1)
+    assert found.newest_item_at == long_ago
+
+
+def test_success_and_newest_ecg_of_one_source_say_nothing_of_another(inbox: Site) -> None:
+    connection = inbox.connection
+    inbox.note(sighting("a"))
+    run_id = ledger.start_run(connection, "scan", inbox.source_id, "w")
+    ledger.end_run(connection, run_id, 0, {})
+    other = health.read(connection, inbox.source_id + 1)
+    own = health.read(connection, inbox.source_id)
+
+    assert (other.last_scan, other.last_success_at, other.newest_item_at) == (None, None, None)
+    assert None not in (own.last_scan, own.last_success_at, own.newest_item_at)
+    assert other.oldest_waiting_at == own.oldest_waiting_at is not None
 
 
 def test_scans_count_and_other_runs_do_not(inbox: Site) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text, update
 
+from ecgbatch.errors import TransientFault
 from ecgbatch.records import Quarantined
 from ecgbatch.service import monitor as module
 from ecgbatch.service import timetable
@@ -15,7 +16,7 @@ from ecgbatch.service.monitor import Monitor
 from ecgbatch.service.outbox import Outbox
 from ecgbatch.service.schedule import Schedule
 from ecgbatch.settings import load_settings
-from ecgbatch.store import control, ledger
+from ecgbatch.store import alarms, control, health, ledger
 from ecgbatch.store.engine import open_engine, read_only, transaction
 from ecgbatch.store.tables import item
 from ecgbatch.terms import ReasonCode
@@ -44,6 +45,7 @@ class Watch:
             self.reader,
             self.writer,
             identity=identity,
+            source_id=1,
             host=f"host-{identity}",
             timetable=timetable.trigger(settings.service),
             schedule=self.schedule,
@@ -146,6 +148,71 @@ def test_alarm_of_one_host_is_not_ended_by_a_service_on_another(two: tuple[Watch
 
     assert lost.phases() == [("source_unavailable", "begins")]
     assert sees_it.phases() == []
+
+
+def test_services_with_other_limits_tell_theirs_once_each(
+    database_url: str, engine: Engine
+) -> None:
+    limits = {"a": 1, "b": 5, "c": 0}
+    watches = [Watch(database_url, name, failures=limit) for name, limit in limits.items()]
+    for watch in watches:
+        watch.look()
+    fail_one(engine)
+    for _ in range(3):
+        for watch in watches:
+            watch.look()
+
+    assert [watch.phases() for watch in watches] == [[("failures_open", "begins")], [], []]
+    for watch in watches:
+        watch.close()
+
+
+def test_alarm_of_former_settings_is_forgotten_by_a_service_alone(
+    database_url: str, engine: Engine
+) -> None:
+    former, present = Watch(database_url, "a"), Watch(database_url, "b", failures=5)
+    fail_one(engine)
+    former.look()
+    present.look()
+    present.look()
+    with transaction(engine) as connection:
+        assert [one.name for one in alarms.holding(connection)] == ["failures_open"]
+        ledger.leave(connection, "a")
+    present.look()
+    with transaction(engine) as connection:
+        assert alarms.holding(connection) == []
+    assert present.phases() == []
+    former.close()
+    present.close()
+
+
+def test_restart_ends_no_alarm_that_it_knows_nothing_of(one: Watch) -> None:
+    one.schedule.last_fault = ReasonCode.SOURCE_UNAVAILABLE
+    one.look()
+    one.schedule.last_fault = None  # as after a restart
+    one.look()
+    assert one.phases() == [("source_unavailable", "begins")]
+
+    one.schedule.has_scanned = True
+    one.look()
+    assert one.phases()[1:] == [("source_unavailable", "ends")]
+
+
+def test_look_that_takes_too_long_is_no_database_away(
+    one: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_long(*_: object) -> None:
+        raise TransientFault(ReasonCode.DATABASE_UNAVAILABLE)
+
+    one.look()
+    monkeypatch.setattr(health, "read", too_long)
+    time.sleep(0.1)
+    found = one.look()
+    assert (found.away_s, found.unready) == (0.0, ReasonCode.DATABASE_UNAVAILABLE)
+
+    monkeypatch.setattr(ledger, "beat", too_long)  # control: now nothing answers
+    time.sleep(0.1)
+    assert one.look().away_s > 0.1
 
 
 def test_snapshot_shows_readiness_rate_and_lost_leases(one: Watch, engine: Engine) -> None:

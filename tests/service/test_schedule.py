@@ -115,6 +115,18 @@ def test_failed_scan_is_shown_and_the_next_one_runs(engine: Engine) -> None:
 
 
 @ON_SQLITE
+def test_fault_stays_until_a_scan_of_this_service_succeeds(engine: Engine) -> None:
+    schedule = Schedule(settings(), 1, engine, "a", lambda: None)
+    schedule.last_fault = ReasonCode.SOURCE_UNAVAILABLE
+    due = datetime.now(UTC)
+
+    schedule._run(due, lambda *_: False)  # another service's
+    assert (schedule.last_fault, schedule.has_scanned) == (ReasonCode.SOURCE_UNAVAILABLE, False)
+    schedule._run(due, lambda *_: True)
+    assert (schedule.last_fault, schedule.has_scanned) == (None, True)
+
+
+@ON_SQLITE
 def test_scan_of_a_service_that_died_is_made_up_for(engine: Engine) -> None:
     of = settings(schedule="30 1 * * *")
     due = timetable.last_due(timetable.trigger(of), datetime.now(UTC))

@@ -173,3 +173,20 @@ def test_children_do_not_speak_for_the_service(
 
     assert "NOTIFY_SOCKET" not in seen.read_text()
     assert "ECGBATCH_SCORING__THREADS" in seen.read_text()
+
+
+def test_worker_that_cannot_be_started_is_tried_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_more(*_: object, **__: object) -> None:
+        raise BlockingIOError
+
+    workers = Workers(1, ["work"])
+    monkeypatch.setattr(module.subprocess, "Popen", no_more)
+    workers.tend()
+    first = workers._places[0].due
+    workers.tend()
+
+    assert workers.alive() == 0
+    assert first > time.monotonic()
+    assert workers._places[0].due == first

@@ -1,0 +1,26 @@
+"""What `doctor` looks at of the service: its timetable, and the ways of its alarms."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from ecgbatch.service import timetable
+from ecgbatch.service.mail import mail
+from ecgbatch.service.webhook import webhook
+from ecgbatch.settings import Settings
+
+
+def looks(settings: Settings) -> dict[str, Callable[[], str]]:
+    """By name: what tells how it is, or raises SetupFault. Nothing is sent."""
+    return {"timetable": lambda: _timetable(settings), "alarms": lambda: _ways(settings)}
+
+
+def _timetable(settings: Settings) -> str:
+    due = timetable.trigger(settings.service).get_next_fire_time(None, datetime.now(UTC))
+    found = timetable.title(settings.service)
+    return found if due is None else f"{found}; next {due.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _ways(settings: Settings) -> str:
+    ways = {"webhook": webhook(settings.alerts), "e-mail": mail(settings.alerts)}
+    stated = [name for name, send in ways.items() if send is not None]
+    return f"by {' and '.join(stated)}" if stated else "sent to nobody"
