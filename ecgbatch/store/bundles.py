@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, exists, insert, or_, select, update
+from sqlalchemy import Connection, exists, func, insert, or_, select, update
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.reasons import REASONS
-from ecgbatch.store.claims import CHAMPION_PRIORITY
+from ecgbatch.store.claims import CHAMPION_PRIORITY, keep_champion
 from ecgbatch.store.engine import now
 from ecgbatch.store.events import Event, record
 from ecgbatch.store.runs import ACTIVATION, end_run, start_run
@@ -110,6 +110,7 @@ def activate(
         SetupFault: BUNDLE_MISSING, not registered; BUNDLE_NOT_CLINICAL, a demonstration beside
             a clinical champion.
     """
+    keep_champion(connection, func.pg_advisory_xact_lock)
     row = known(connection, digest)
     if row is None:
         raise SetupFault(ReasonCode.BUNDLE_MISSING, "not registered in this database")

@@ -1,12 +1,13 @@
 """Claims: stable items get work, and a worker leases it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Function,
     Row,
     Select,
     Text,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     case,
     column,
     exists,
+    func,
     insert,
     literal,
     or_,
@@ -43,6 +45,8 @@ MAX_LOSSES = 3
 Lane = Literal["new", "rescore"]
 
 _CLOCK_SLACK_S = 0.001
+_CHAMPION_LOCK = (25443, 2)
+"""Two numbers of a PostgreSQL advisory lock."""
 _MANY = 1000
 
 
@@ -97,13 +101,24 @@ def held_champion(connection: Connection) -> str:
     Raises:
         SetupFault: BUNDLE_NOT_ACTIVE, there is none.
     """
+    keep_champion(connection, func.pg_advisory_xact_lock_shared)
     row = select(activation.c.bundle_digest).where(
         activation.c.role == BundleRole.CHAMPION, activation.c.to_at.is_(None)
     )
-    digest: str | None = connection.execute(row.with_for_update(read=True)).scalar()
+    digest: str | None = connection.execute(row).scalar()
     if digest is None:
         raise SetupFault(ReasonCode.BUNDLE_NOT_ACTIVE)
     return digest
+
+
+def keep_champion(connection: Connection, lock: Callable[[int, int], Function[Any]]) -> None:
+    """Until the transaction ends: shared, nobody becomes champion; exclusive, nobody relies on one.
+
+    A lock on the row would need a right to change it. On SQLite one transaction writes at any
+    time.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(lock(*_CHAMPION_LOCK)))
 
 
 def is_active(connection: Connection, bundle_digest: str) -> bool:

@@ -80,9 +80,10 @@ def count_moments(config: str, answer: str, without: str = "") -> int:
     moments: list[None] = []
     for moment in _MOMENTS:
         event.listen(Engine, moment, lambda *_: moments.append(None))
-    code = scan_and_work(config, without)
-    Path(answer).write_text(str(len(moments)), encoding="ascii")
-    return code
+    try:
+        return scan_and_work(config, without)
+    finally:
+        Path(answer).write_text(str(len(moments)), encoding="ascii")
 
 
 def warm(config: str) -> None:
