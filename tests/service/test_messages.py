@@ -100,6 +100,16 @@ def test_webhook_that_refuses_or_points_elsewhere_has_not_taken_it(status: int) 
     assert elsewhere.posts == []
 
 
+def test_webhook_on_this_machine_passes_by_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with http_receiver() as inbox, http_receiver() as proxy:
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        to_webhook(inbox.port)(BEGINS)
+
+    assert (len(inbox.posts), proxy.posts) == (1, [])
+
+
 def test_webhook_that_is_not_there_is_an_error_without_its_address() -> None:
     with http_receiver() as inbox:
         port = inbox.port
