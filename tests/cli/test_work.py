@@ -15,31 +15,21 @@ from ecgbatch.settings import Settings, load_settings
 from ecgbatch.worker_name import is_dead, own_name
 from ecgbatch.working import Reporter
 from tests.cli.command import ecgbatch, rows
+from tests.faults.field import lay_out
 from tests.support.bundles import save_small_bundle
-from tests.support.ecgs import heartbeats, write_wfdb
+from tests.support.many import write_many
 
-_N_ECGS = 40
+_N_ECGS = 120
 _RESULTS = "SELECT count(*) AS n FROM result"
 _LEASED = "SELECT worker FROM work WHERE state = 'leased'"
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    (tmp_path / "inbox").mkdir()
-    for number in range(_N_ECGS):
-        write_wfdb(tmp_path / "inbox", f"e{number:02}", heartbeats(number))
-    save_small_bundle(tmp_path / "bundle")
-    path = tmp_path / "site.toml"
-    path.write_text(
-        f"[database]\nurl = 'sqlite:///{tmp_path / 'r.db'}'\n"
-        "[source]\nfolder = 'inbox'\n[stability]\nsettle_s = 0.0\n"
-        "[bundle]\nfolder = 'bundle'\nallow_demonstration = true\n"
-        "[work]\nclaim = 4\nlease_s = 3.0\nidle_s = 0.1\n"
-    )
-    assert ecgbatch("migrate", "--config", path).exit_code == 0
-    activate = ("bundle", "activate", tmp_path / "bundle", "--reason", "test")
-    assert ecgbatch(*activate, "--config", path).exit_code == 0
-    return path
+    work = "[work]\nclaim = 4\nlease_s = 3.0\nidle_s = 0.1\n"
+    field = lay_out(tmp_path, f"sqlite:///{tmp_path / 'r.db'}", settings=work)
+    write_many(field.inbox, _N_ECGS)
+    return field.config
 
 
 @pytest.fixture
@@ -145,7 +135,11 @@ def test_a_worker_without_work_loads_nothing_and_beats(config: Path, database: P
 
 def test_a_worker_without_settings_reads_every_folder(config: Path, database: Path) -> None:
     _scan(config)
-    done = ecgbatch("work", "--drain", "--db", f"sqlite:///{database}")
+    done = ecgbatch(
+        *("work", "--drain", "--db", f"sqlite:///{database}"),
+        ECGBATCH_SITE__KEY_FILE=str(config.parent / "site.key"),
+        ECGBATCH_BUNDLE__FOLDER=str(config.parent / "bundle"),
+    )
 
     assert done.exit_code == 0, done.err
     assert rows(database, _RESULTS) == [{"n": _N_ECGS}]
