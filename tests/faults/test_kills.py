@@ -176,8 +176,9 @@ def test_workers_told_to_stop_end_within_a_batch_and_give_everything_back(
     how = {"config": str(field.config), "in_process": True, "slowly_s": 0.02, "without": without}
     kept = 0
     for number in range(3 if without else 20):
+        before = n_finished(engine)
         worker = server.fork("worker", **how)
-        _until(engine, 2 * number + 1)
+        _until(engine, before + 1)
         time.sleep(0.01 * (number % 7))
         kill(worker, signal.SIGTERM)
         if number % 4 == 3:
