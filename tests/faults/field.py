@@ -10,6 +10,7 @@ from sqlalchemy import Engine, create_engine, text
 from ecgbatch.admission import activate
 from ecgbatch.identity import create_site_key
 from ecgbatch.settings import load_settings
+from ecgbatch.store import checks
 from ecgbatch.store.engine import open_engine, read_only
 from ecgbatch.store.migrate import migrate
 from tests.support.bundles import save_quick_bundle
@@ -45,6 +46,8 @@ class Count:
     twice: int
     quarantined: int
     dispositions: dict[str, int]
+    broken: tuple[str, ...]
+    """What `ledger check` finds."""
 
 
 def lay_out(home: Path, url: str, *, bundle: Path | None = None, settings: str = "") -> Field:
@@ -105,8 +108,9 @@ def count(engine: Engine, n_files: int) -> Count:
                 text("SELECT disposition, COUNT(*) FROM v_disposition GROUP BY disposition")
             )
         }
+        broken = tuple(finding.id for finding in checks.broken(connection))
     lost = abs(n_files - items) + unfinished + unscored
-    return Count(items, results, lost, results - distinct + ended_twice, quarantined, shown)
+    return Count(items, results, lost, results - distinct + ended_twice, quarantined, shown, broken)
 
 
 def n_finished(engine: Engine) -> int:

@@ -38,13 +38,14 @@ def main() -> int:
     home = Path(tempfile.mkdtemp(prefix="ecgbatch-headline-"))
     server, process = new_server(binaries)
     postgres = Postgres(server, iter(range(1, 9)))
-    urls, runs = [], []
+    urls, runs, well = [], [], True
     for database in ("sqlite", "postgresql"):
         urls.append(_new_url(database, home / f"{database}.db", postgres))
         run = _run(home / database, urls[-1], stated.files, stated.kills)
         control_url = _new_url(database, home / f"{database}-control.db", postgres)
         control = _run(home / f"{database}-control", control_url, *_CONTROL, is_control=True)
         runs.append(_told(database, stated.files, run, control))
+        well = well and not run.count.broken
         _say(f"{database}: {run.count}")
         _say(f"{database}, control: {control.count}")
     if stated.write:
@@ -53,7 +54,7 @@ def main() -> int:
     _say(f"delete {home} and {server}, and end process {process.pid}, when you have counted again")
     _say(" ".join(urls))
     _say(json.dumps({"runs": runs}))
-    well = all(not one["lost"] and not one["duplicates"] and one["control_failed"] for one in runs)
+    well = well and all(not one["lost"] and not one["duplicates"] and one["control_failed"] for one in runs)
     return 0 if well else 1
 
 

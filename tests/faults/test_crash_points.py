@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from ecgbatch.store import checks
+from ecgbatch.store.engine import transaction
 from tests.faults.field import Field, drop_unique_key, lay_out
 from tests.faults.fork_server import ForkServer
 from tests.support.many import muse_ecg
@@ -119,6 +121,15 @@ def test_control_two_transactions_are_seen(
     assert most > 1
 
 
+def _broken(field: Field) -> list[checks.Finding]:
+    """`ledger check`."""
+    engine = field.engine()
+    with transaction(engine) as connection:
+        found = checks.broken(connection)
+    engine.dispose()
+    return found
+
+
 def _ended_twice(field: Field) -> int:
     engine = create_engine(field.url)
     with engine.connect() as connection:
@@ -152,5 +163,6 @@ def test_the_end_does_not_depend_on_where_a_process_was_killed(
         server.run("scan_and_work", config=str(field.config))
         assert _shown(field) == expected, f"killed at moment {moment} of {n_moments}"
         assert _ended_twice(field) == 0
+        assert _broken(field) == []
         places.drop(field)
     assert n_killed >= 0.9 * (n_moments // step)

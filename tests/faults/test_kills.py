@@ -82,6 +82,7 @@ def test_killed_workers_lose_nothing_and_score_nothing_twice(field: Field) -> No
     assert (run.count.lost, run.count.twice, run.count.quarantined) == (0, 0, 0)
     assert run.count.dispositions == {"scored": 4950, "duplicate": 50}
     assert run.count.results == 4950
+    assert run.count.broken == ()
 
 
 def test_control_a_result_and_its_state_in_two_transactions_are_seen(field: Field) -> None:
@@ -117,6 +118,7 @@ def test_frozen_workers_cannot_write_what_others_have_taken_over(
         assert found.twice > 0
         return
     assert (found.lost, found.twice, found.quarantined) == (0, 0, 0)
+    assert found.broken == ()
     assert _logged(field, "lease_lost") > 0
 
 
@@ -160,7 +162,9 @@ def test_files_that_kill_their_workers_are_set_aside_and_no_others(
     assert {row.reason for row in rows} == {"crash_loop"}
     # Once in a batch with others, then up to three times alone.
     assert crashes <= len(poison) * 4
-    assert count(engine, n_files).dispositions == {"scored": n_files - 5, "failed": 5}
+    found = count(engine, n_files)
+    assert found.dispositions == {"scored": n_files - 5, "failed": 5}
+    assert found.broken == ()
 
 
 def _digest(path: Path) -> str:
@@ -195,7 +199,7 @@ def test_workers_told_to_stop_end_within_a_batch_and_give_everything_back(
         return
     assert server.run("worker", config=str(field.config), drain=True, in_process=True) == 0
     found = count(engine, 1000)
-    assert (found.lost, found.twice) == (0, 0)
+    assert (found.lost, found.twice, found.broken) == (0, 0, ())
 
 
 def test_a_killed_worker_leaves_no_reader_process_behind(

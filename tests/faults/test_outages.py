@@ -39,6 +39,7 @@ def _all_is_well(field: Field, n_files: int) -> None:
     engine.dispose()
     assert (found.lost, found.twice, found.quarantined) == (0, 0, 0)
     assert found.dispositions == {"scored": n_files}
+    assert found.broken == ()
     # An outage is not the file's fault: no attempt was spent on it.
     assert most == 1
 

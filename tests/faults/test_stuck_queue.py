@@ -51,3 +51,4 @@ def test_a_fault_of_the_program_costs_one_ecg(
     assert codes[-1] == 1  # drained, and one waits for a person
     assert found.dispositions == {"scored": _N_FILES - 1, "failed": 1}
     assert set_aside == ["crash_loop"]
+    assert found.broken == ()
