@@ -54,7 +54,9 @@ def main() -> int:
     _say(f"delete {home} and {server}, and end process {process.pid}, when you have counted again")
     _say(" ".join(urls))
     _say(json.dumps({"runs": runs}))
-    well = well and all(not one["lost"] and not one["duplicates"] and one["control_failed"] for one in runs)
+    well = well and all(
+        not one["lost"] and not one["duplicates"] and one["control_failed"] for one in runs
+    )
     return 0 if well else 1
 
 
