@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from ecgbatch.admission import bundle_for, load_scorer
 from ecgbatch.errors import EcgbatchError
@@ -40,11 +41,15 @@ def examine(settings: Settings, looks: Mapping[str, Callable[[], str]]) -> Itera
     yield _try("disk", lambda: _disk(settings))
     yield Line("runtime", True, f"ecgbatch {code_version()}, {library_versions()}")
     for name, look in looks.items():
-        yield _try(name, lambda name=name, look=look: Line(name, True, look()))  # type: ignore[misc]
+        yield _try(name, partial(_told, name, look))
     if engine:
         yield _try("site key", lambda: _key(settings, engine[0]))
         yield _try("bundle", lambda: _bundle(settings, engine[0]))
         engine[0].dispose()
+
+
+def _told(name: str, look: Callable[[], str]) -> Line:
+    return Line(name, True, look())
 
 
 def _try(name: str, look: Callable[[], Line]) -> Line:
