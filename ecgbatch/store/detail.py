@@ -7,6 +7,8 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, Select, column, select, table
 
 from ecgbatch.errors import SetupFault
+from ecgbatch.reasons import Unknown
+from ecgbatch.reasons import known as known_reason
 from ecgbatch.records import Facts, Finding
 from ecgbatch.store.columns import UtcTime
 from ecgbatch.store.tables import bundle, finding, recording, result, score, source
@@ -37,7 +39,7 @@ class ItemDetail:
     source_name: str
     locator: str = field(repr=False)
     disposition: Disposition
-    reason: ReasonCode | None
+    reason: ReasonCode | Unknown | None
     first_seen_at: datetime
     last_seen_at: datetime
     gone_at: datetime | None
@@ -65,7 +67,7 @@ class ResultDetail:
     is_clinical: bool
     pipeline_id: str
     outcome: ResultOutcome
-    reason: ReasonCode | None
+    reason: ReasonCode | Unknown | None
     any_vessel_risk: float | None
     any_vessel_stratum: Stratum | None
     outside_intended_use: bool | None
@@ -91,7 +93,7 @@ class RecordDetail:
     facts: Facts = field(repr=False)
     superseded_by: int | None
     superseded_at: datetime | None
-    superseded_reason: ReasonCode | None
+    superseded_reason: ReasonCode | Unknown | None
     items: tuple[ItemDetail, ...]
     results: tuple[ResultDetail, ...]
     findings: tuple[Finding, ...]
@@ -114,7 +116,7 @@ def show(connection: Connection, record: str) -> RecordDetail:
         Facts(**{name: row._mapping[name] for name in known}),
         row.superseded_by,
         row.superseded_at,
-        None if reason is None else ReasonCode(reason),
+        None if reason is None else known_reason(reason),
         _items(connection, row.recording_id),
         _results(connection, row.recording_id),
         _findings(connection, row.recording_id),
@@ -158,7 +160,7 @@ def _items(connection: Connection, recording_id: int) -> tuple[ItemDetail, ...]:
             row.name,
             row.locator,
             Disposition(row.disposition),
-            None if row.reason is None else ReasonCode(row.reason),
+            None if row.reason is None else known_reason(row.reason),
             row.first_seen_at,
             row.last_seen_at,
             row.gone_at,
@@ -187,7 +189,7 @@ def _result(connection: Connection, row: Row[tuple[object, ...]]) -> ResultDetai
     for left_out in ("recording_id", "signal_digest", "work_id"):
         del values[left_out]
     values["outcome"] = ResultOutcome(row.outcome)
-    values["reason"] = None if row.reason is None else ReasonCode(row.reason)
+    values["reason"] = None if row.reason is None else known_reason(row.reason)
     stratum = row.any_vessel_stratum
     values["any_vessel_stratum"] = None if stratum is None else Stratum(stratum)
     return ResultDetail(scores=_scores(connection, row.result_id), **values)

@@ -36,7 +36,7 @@ class Stuck:
     item_id: int
     locator: str = field(repr=False)
     disposition: Disposition
-    reason: ReasonCode
+    reason: ReasonCode | Unknown
 
 
 def stuck(connection: Connection) -> list[Stuck]:
@@ -49,7 +49,7 @@ def stuck(connection: Connection) -> list[Stuck]:
         .order_by(columns.item_id)
     )
     return [
-        Stuck(item_id, locator, Disposition(kind), ReasonCode(why))
+        Stuck(item_id, locator, Disposition(kind), known(why))
         for item_id, locator, kind, why in rows
     ]
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     table,
 )
 
+from ecgbatch.reasons import Unknown, known
 from ecgbatch.store.columns import UtcTime, WallClock
 from ecgbatch.store.detail import show
 from ecgbatch.store.runs import ACTIVATION, OPERATOR
@@ -101,7 +102,7 @@ class Failure:
     recording_id: int | None
     request: str | None
     disposition: Disposition
-    reason: ReasonCode
+    reason: ReasonCode | Unknown
     stage: str | None
     first_seen_at: datetime
     acknowledged_at: datetime | None
@@ -220,7 +221,7 @@ def _failure(row: Row[tuple[object, ...]]) -> Failure:
         row.recording_id,
         row.request,
         Disposition(row.disposition),
-        ReasonCode(row.reason),
+        known(row.reason),
         row.stage,
         row.first_seen_at,
         row.acknowledged_at,

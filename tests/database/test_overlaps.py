@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select, update
 
-from ecgbatch.records import WorkUnit
-from ecgbatch.store import bundles, ledger, memory, overview
+from ecgbatch.records import Quarantined, WorkUnit
+from ecgbatch.store import bundles, ledger, memory, overview, queries
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import transaction
 from ecgbatch.store.rescore import Scope, ask
 from ecgbatch.store.tables import item, work
-from ecgbatch.terms import BundleRole, WorkState
+from ecgbatch.terms import BundleRole, ReasonCode, WorkState
 from tests.support.ledger import (
     CHAMPION,
     OTHER,
@@ -160,3 +160,10 @@ def test_what_was_admitted_but_not_read_is_looked_at_again(engine: Engine) -> No
 
 def _of(units: list[WorkUnit], locator: str) -> WorkUnit:
     return next(unit for unit in units if unit.locator == locator)
+
+
+def test_a_reason_of_a_newer_version_is_shown_as_other(inbox: Site) -> None:
+    inbox.arrive(Quarantined(None, ReasonCode.FORMAT_UNKNOWN, "decode"), "e1.xml")
+    inbox.connection.execute(update(work).values(reason="of a newer version"))
+
+    assert [failure.reason for failure in queries.failures(inbox.connection)] == ["other"]
