@@ -13,13 +13,13 @@ from ecgbatch.net.net1d import Net1D
 from ecgbatch.preprocessing.spec import preset
 from ecgbatch.resources import folder
 from ecgbatch.terms import DEMONSTRATION_NOTICE, Vessel
-from training.card import render_card
-from training.cli import main
-from training.demonstration import Demonstration, all_rows, build_demonstration, prepare
-from training.export import PROBABILITY_TOLERANCE
-from training.loop import Step, backward, fit, learning_rate_factor, reproducible
-from training.losses import UncertaintyWeights
-from training.settings import DemonstrationSettings, FitSettings, load_settings
+from training.cli.main import main
+from training.former.card import render_card
+from training.former.demonstration import Demonstration, all_rows, build_demonstration, prepare
+from training.former.export import PROBABILITY_TOLERANCE
+from training.former.loop import Step, backward, fit, learning_rate_factor, reproducible
+from training.former.settings import DemonstrationSettings, FitSettings, load_settings
+from training.optimise.losses import UncertaintyWeights
 
 CONFIG = folder("config") / "train.demo.toml"
 TINY = Architecture(

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.terms import ReasonCode, Stratum
-from training.evaluation import (
+from training.former.evaluation import (
     Bootstrap,
     Scores,
     any_vessel_label,
@@ -18,7 +18,7 @@ from training.evaluation import (
     resampled,
     sensitivity,
 )
-from training.operating_points import (
+from training.former.operating_points import (
     Cuts,
     NoCuts,
     maximum,
@@ -27,7 +27,7 @@ from training.operating_points import (
     specificity_cut,
     stratum_facts,
 )
-from training.splits import split_patients
+from training.former.splits import split_patients
 
 Array = NDArray[np.float64]
 FEW = Bootstrap(n_resamples=50, seed=1)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from training.losses import UncertaintyWeights, masked_bce
-from training.pcgrad import project
+from training.optimise.losses import UncertaintyWeights, masked_bce
+from training.optimise.pcgrad import project
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -11,9 +11,9 @@ from ecgbatch.preprocessing.apply import to_input
 from ecgbatch.resources import demonstration, folder
 from ecgbatch.scoring.scorer import Scorer
 from ecgbatch.terms import DEMONSTRATION_NOTICE, Numerics, Vessel
-from training.demonstration import golden_ecgs
-from training.operating_points import FEW_POSITIVES
-from training.settings import load_settings
+from training.former.demonstration import golden_ecgs
+from training.former.operating_points import FEW_POSITIVES
+from training.former.settings import load_settings
 
 CARD = Path(__file__).parents[2] / "docs" / "demonstration-bundle.md"
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from ecgbatch.errors import SetupFault
 from ecgbatch.resources import folder
 from ecgbatch.terms import LEADS, Vessel
-from training import synthetic_heart as heart
-from training.settings import CohortSettings, load_settings
-from training.synthetic import (
+from training.former.settings import load_settings
+from training.settings.cohort import CohortSettings
+from training.synthetic import heart
+from training.synthetic.cohort import (
     COUNTS_PER_MV,
     GRADES,
     POSITIVE,
@@ -25,7 +26,7 @@ from training.synthetic import (
     draw_patient,
     twelve_leads,
 )
-from training.synthetic_files import write_cohort
+from training.synthetic.files import write_cohort
 
 
 @pytest.fixture(scope="module")

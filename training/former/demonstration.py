@@ -14,18 +14,19 @@ from ecgbatch.net.net1d import Net1D
 from ecgbatch.preprocessing.apply import to_input
 from ecgbatch.preprocessing.spec import PreprocessingSpec, preset
 from ecgbatch.terms import LEADS, SAMPLING_FREQUENCY, WINDOW_SAMPLES
-from training.evaluation import Bootstrap
-from training.export import (
+from training.former.evaluation import Bootstrap
+from training.former.export import (
     build_manifest,
     export_bundle,
     probabilities_of,
     prove,
 )
-from training.loop import Step, fit, predict, reproducible
-from training.report import Part, TaskReport, report_all
-from training.settings import BundleSettings, CohortSettings, DemonstrationSettings
-from training.splits import Rows, split_patients
-from training.synthetic import SyntheticEcg, SyntheticPatient, cohort, draw_ecg, draw_patient
+from training.former.loop import Step, fit, predict, reproducible
+from training.former.report import Part, TaskReport, report_all
+from training.former.settings import BundleSettings, DemonstrationSettings
+from training.former.splits import Rows, split_patients
+from training.settings.cohort import CohortSettings
+from training.synthetic.cohort import SyntheticEcg, SyntheticPatient, cohort, draw_ecg, draw_patient
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, how much is done, of how much)."""

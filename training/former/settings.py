@@ -10,83 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ecgbatch.errors import SetupFault
 from ecgbatch.net.architecture import Architecture
 from ecgbatch.terms import ReasonCode, Vessel
+from training.settings.cohort import CohortSettings
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 OpenShare = Annotated[float, Field(gt=0.0, lt=1.0)]
 Size = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
-FiveSizes = tuple[Size, Size, Size, Size, Size]
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class EffectSettings(_Settings):
-    """How strongly disease shows in the ECG, and what resembles it.
-
-    Attributes:
-        by_grade: factor per grade, from none to occluded; by_vessel: factor per vessel.
-        q_mv, st_mv, t_mv: mean size at factor 1 of the dipole added to each part of the beat.
-        visibility_shape: shape of the gamma distribution (mean 1) of how much a lesion shows;
-            small: many severe lesions show nothing.
-        nonspecific_*: SD per axis of changes that have nothing to do with a vessel.
-        limit_mv: the largest change of QRS and T; of the ST segment half of it.
-    """
-
-    by_grade: FiveSizes
-    by_vessel: dict[Vessel, Size]
-    q_mv: Size
-    st_mv: Size
-    t_mv: Size
-    visibility_shape: Annotated[float, Field(gt=0.0)]
-    nonspecific_q_mv: Size
-    nonspecific_st_mv: Size
-    nonspecific_t_mv: Size
-    limit_mv: Annotated[float, Field(gt=0.0)]
-
-    @model_validator(mode="after")
-    def _names_every_vessel(self) -> Self:
-        if set(self.by_vessel) != set(Vessel):
-            raise ValueError("by_vessel must name the four vessels")
-        return self
-
-
-class CohortSettings(_Settings):
-    """The synthetic cohort.
-
-    Attributes:
-        grade_shares: per vessel the share of each grade, from none to occluded; sums to 1.
-        shared_burden, age_burden: share of the variance of the latent disease burden that a
-            patient's vessels have in common, and that age explains.
-        not_assessable_share: share of vessels whose label is missing.
-        first_day: of the year in which the first ECG of each patient is dated.
-    """
-
-    seed: Annotated[int, Field(ge=0)]
-    n_patients: Count
-    ecgs_per_patient: Count
-    first_day: date
-    age_mean: Annotated[float, Field(ge=30.0, le=90.0)]
-    age_sd: Annotated[float, Field(gt=0.0)]
-    female_share: Share
-    shared_burden: Share
-    age_burden: Share
-    not_assessable_share: Share
-    noise_gain: Size
-    mains_hz: Annotated[float, Field(ge=50.0, le=60.0)]
-    grade_shares: dict[Vessel, FiveSizes]
-    effect: EffectSettings
-
-    @model_validator(mode="after")
-    def _shares_add_up(self) -> Self:
-        if set(self.grade_shares) != set(Vessel):
-            raise ValueError("grade_shares must name the four vessels")
-        if any(abs(sum(shares) - 1.0) > 1e-9 for shares in self.grade_shares.values()):
-            raise ValueError("grade_shares must sum to 1 for each vessel")
-        if self.shared_burden + self.age_burden > 1.0:
-            raise ValueError("shared_burden and age_burden must not exceed 1 together")
-        return self
 
 
 class FitSettings(_Settings):

@@ -8,7 +8,6 @@ streams, needs no memory, and patient 17 is the same alone, in any order and in 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from statistics import NormalDist
 
 import numpy as np
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 
 from ecgbatch.records import Millivolts
 from ecgbatch.terms import LEADS, WINDOW_S, WINDOW_SAMPLES, Vessel
-from training import synthetic_heart as heart
-from training.settings import CohortSettings, EffectSettings
-from training.synthetic_artefacts import artefacts, breathing_gain, rhythm
+from training.settings.cohort import CohortSettings, EffectSettings
+from training.synthetic import heart
+from training.synthetic.artefacts import artefacts, breathing_gain, rhythm
+from training.terms import GRADES, Grade
 
 COUNTS_PER_MV = 400
 """Electrodes are quantised at 5 uV; one count is 2.5 uV, so that the derived limb leads,
@@ -26,17 +26,6 @@ which have halves in them, are exact in counts."""
 _UV5_PER_MV = 200.0
 
 
-class Grade(StrEnum):
-    """Stenosis of one vessel."""
-
-    NONE = "none"
-    MILD = "mild"
-    MODERATE = "moderate"
-    SEVERE = "severe"
-    OCCLUDED = "occluded"
-
-
-GRADES = tuple(Grade)
 POSITIVE = (Grade.SEVERE, Grade.OCCLUDED)
 """Grades that count as positive: >= 70 % diameter stenosis or occlusion."""
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.terms import ReasonCode, Stratum
-from training.evaluation import (
+from training.former.evaluation import (
     Bootstrap,
     Estimate,
     Scores,

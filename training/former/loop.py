@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgbatch.net.net1d import Net1D
-from training.losses import UncertaintyWeights, masked_bce
-from training.pcgrad import project
-from training.settings import FitSettings
+from training.former.settings import FitSettings
+from training.optimise.losses import UncertaintyWeights, masked_bce
+from training.optimise.pcgrad import project
 
 Progress = Callable[["Step"], None]
 

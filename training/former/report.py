@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgbatch.terms import Vessel
-from training.evaluation import Bootstrap, Estimate, Scores, any_vessel_label, auc
-from training.operating_points import (
+from training.former.evaluation import Bootstrap, Estimate, Scores, any_vessel_label, auc
+from training.former.operating_points import (
     FEW_POSITIVES,
     Cuts,
     NoCuts,
@@ -19,7 +19,7 @@ from training.operating_points import (
     set_cuts,
     stratum_facts,
 )
-from training.settings import OperatingPointSettings
+from training.former.settings import OperatingPointSettings
 
 Array = NDArray[np.float64]
 Scope = Vessel | Literal["any_vessel"]

@@ -8,7 +8,7 @@ import wfdb
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.terms import LEADS, SAMPLING_FREQUENCY, ReasonCode, Vessel
-from training.synthetic import COUNTS_PER_MV, SyntheticEcg
+from training.synthetic.cohort import COUNTS_PER_MV, SyntheticEcg
 
 TABLE = "manifest.csv"
 COLUMNS = ("patient_id", "ecg_path", "acquired_at", "age_years", "sex", *Vessel)

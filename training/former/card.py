@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from ecgbatch.terms import DEMONSTRATION_NOTICE, Vessel
-from training.demonstration import Demonstration
-from training.evaluation import Estimate
-from training.operating_points import Cuts
-from training.report import TaskReport
-from training.settings import DemonstrationSettings
+from training.former.demonstration import Demonstration
+from training.former.evaluation import Estimate
+from training.former.operating_points import Cuts
+from training.former.report import TaskReport
+from training.former.settings import DemonstrationSettings
 
 COMMAND = "ecgbatch-train demo-bundle --config config/train.demo.toml --out DIR --card FILE"
 

@@ -18,10 +18,10 @@ from ecgbatch.preprocessing.spec import PreprocessingSpec
 from ecgbatch.records import ModelInput
 from ecgbatch.scoring.scorer import Scorer
 from ecgbatch.terms import Numerics, ReasonCode, Stratum
-from training.evaluation import Estimate
-from training.operating_points import Cuts, NoCuts, OperatingPoint
-from training.report import GroupAuc, TaskReport
-from training.settings import BundleSettings
+from training.former.evaluation import Estimate
+from training.former.operating_points import Cuts, NoCuts, OperatingPoint
+from training.former.report import GroupAuc, TaskReport
+from training.former.settings import BundleSettings
 
 CUT_DATA = "synthetic cut split, unseen by the weights"
 TEST_DATA = "synthetic held-out test split, unseen by weights and cuts"

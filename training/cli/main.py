@@ -1,5 +1,5 @@
 """`ecgbatch-train`."""
-# ruff: noqa: PLC0415 - torch is imported inside the commands, so that --help stays fast
+
 
 import time
 from collections.abc import Callable, Iterator
@@ -48,9 +48,9 @@ def synthesise(patients: int, config: Path, out: Path) -> None:
     The patients are those of the settings' cohort; asking for more leaves the first ones as
     they are. No real ECG is in any of them.
     """
-    from training.settings import load_settings
-    from training.synthetic import cohort
-    from training.synthetic_files import TABLE, write_cohort
+    from training.former.settings import load_settings
+    from training.synthetic.cohort import cohort
+    from training.synthetic.files import TABLE, write_cohort
 
     with _faults_reported():
         settings = load_settings(config).cohort.model_copy(update={"n_patients": patients})
@@ -76,9 +76,9 @@ def demo_bundle(config: Path, out: Path, card: Path | None) -> None:
 
     Twice on one machine gives the same bytes.
     """
-    from training.card import render_card
-    from training.demonstration import build_demonstration
-    from training.settings import load_settings
+    from training.former.card import render_card
+    from training.former.demonstration import build_demonstration
+    from training.former.settings import load_settings
 
     with _faults_reported():
         settings = load_settings(config)
@@ -102,8 +102,8 @@ def golden_ecgs(config: Path, out: Path) -> None:
     """Write the synthetic golden ECGs that ship with ecgbatch, in mV."""
     from ecgbatch.bundle.golden import SIGNALS
     from ecgbatch.bundle.save import npz_bytes
-    from training.demonstration import golden_ecgs as draw
-    from training.settings import load_settings
+    from training.former.demonstration import golden_ecgs as draw
+    from training.former.settings import load_settings
 
     with _faults_reported():
         settings = load_settings(config)

@@ -1,0 +1,1 @@
+"""The demonstration bundle's first build; goes when the pipeline of `training` makes it."""

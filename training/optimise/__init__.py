@@ -1,0 +1,1 @@
+"""What one optimisation step does: losses, task gradients, schedule, augmentation."""

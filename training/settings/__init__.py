@@ -1,0 +1,1 @@
+"""The TOML file of an experiment, one module per part."""

@@ -1,0 +1,1 @@
+"""A seeded cohort of synthetic patients, as values and as files."""

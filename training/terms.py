@@ -1,0 +1,35 @@
+"""Words of the trainer: grades of stenosis, parts of a cohort."""
+
+from enum import StrEnum
+
+
+class Grade(StrEnum):
+    """Stenosis of one vessel, as a CCTA report grades it.
+
+    Diameter stenosis after CAD-RADS: mild 25 to 49 %, moderate 50 to 69 %, severe 70 to 99 %.
+    """
+
+    NONE = "none"
+    MILD = "mild"
+    MODERATE = "moderate"
+    SEVERE = "severe"
+    OCCLUDED = "occluded"
+
+
+GRADES = tuple(Grade)
+"""From none to occluded; a grade's code is its place here."""
+NO_GRADE = -1
+"""Code of a vessel that was not graded: missing, never negative."""
+
+
+class Part(StrEnum):
+    """What an ECG is used for in the final fit; a patient's ECGs are all of one part."""
+
+    TRAIN = "train"
+    """The weights learn from it."""
+    INNER = "inner"
+    """Chooses the checkpoint."""
+    CUT = "cut"
+    """Sets calibrators and cuts; the exported weights have not seen it."""
+    TEST = "test"
+    """Reports how both hold; touched once, at the end."""
