@@ -1,16 +1,17 @@
 """The frozen values that cross between the trainer's parts, and their Parquet form."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Literal, Protocol, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgbatch.terms import Vessel
-from training.terms import GRADES, NO_GRADE, Grade
+from ecgbatch.bundle.operating_points import Scope
+from ecgbatch.terms import Stratum, Vessel
+from training.terms import GRADES, NO_GRADE, Grade, Quantity
 
 Labels = NDArray[np.float32]
 """(N, T): 1 positive, 0 negative, NaN missing (masked, never negative)."""
@@ -224,3 +225,52 @@ class Task:
 
     def at(self, rows: Rows) -> "Task":
         return Task(self.labels[rows], self.scores[rows], [self.patients[row] for row in rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number of an evaluation.
+
+    Attributes:
+        group: `overall`, or a subgroup such as `sex: female`.
+        cut: `low` or `high`, for what is measured at a cut: at or above it against below it.
+        stratum: for what is measured within one stratum.
+        at: a day, or the prevalence that PPV and NPV are stated at.
+    """
+
+    scope: Scope
+    quantity: Quantity
+    estimate: Estimate
+    n: int
+    n_positives: int
+    group: str = "overall"
+    cut: Literal["low", "high"] | None = None
+    stratum: Stratum | None = None
+    at: float | None = None
+
+
+Progress = Callable[[str, int, int], None]
+"""(what is being done, how much is done, of how much)."""
+
+
+class Inputs(Protocol):
+    """Prepared arrays of a cohort, in its order; in memory or mapped from a file."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Rows) -> NDArray[np.float32]:
+        """(B, 12, 5000), a copy."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayInputs:
+    """Inputs held in memory: (N, 12, 5000)."""
+
+    signals: NDArray[np.float32] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.signals)
+
+    def take(self, rows: Rows) -> NDArray[np.float32]:
+        return self.signals[rows]

@@ -1,0 +1,1 @@
+"""What an evaluation computes and draws, one module per section."""
