@@ -190,7 +190,7 @@ def _draw_injury(
         for sd in (effect.nonspecific_q_mv, effect.nonspecific_st_mv, effect.nonspecific_t_mv)
     )
     for vessel, grade in zip(Vessel, grades, strict=True):
-        away = -np.array(heart.DIRECTION[vessel])
+        away = -_direction(effect, vessel)
         shows = rng.gamma(effect.visibility_shape, 1.0 / effect.visibility_shape)
         mixture = 3.0 * rng.dirichlet((1.2, 1.2, 1.2))
         size = effect.by_grade[GRADES.index(grade)] * effect.by_vessel[vessel] * shows
@@ -202,6 +202,15 @@ def _draw_injury(
         _limited(st_segment, effect.limit_mv / 2),
         _limited(t_wave, effect.limit_mv),
     )
+
+
+def _direction(effect: EffectSettings, vessel: Vessel) -> NDArray[np.float64]:
+    """Towards the vessel's wall: the anatomy's, or what the settings put in its place."""
+    if vessel not in effect.direction:
+        return np.array(heart.DIRECTION[vessel])
+    given = np.array(effect.direction[vessel])
+    towards: NDArray[np.float64] = given / np.linalg.norm(given)
+    return towards
 
 
 def _limited(dipole: NDArray[np.float64], limit_mv: float) -> NDArray[np.float64]:
