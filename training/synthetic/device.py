@@ -48,16 +48,16 @@ def recorded(device: DeviceSettings, leads: Millivolts) -> Millivolts:
     """Amplified and filtered, before quantisation: (n, n_samples) mV.
 
     The filters run forwards in time as in a device, so that a high corner of the high-pass moves
-    the ST segment; they start settled on the first sample.
+    the ST segment. They start settled, the high-pass on the lead's median (a recording that starts
+    within a QRS is not off its baseline), the low-pass on the first sample.
     """
-    amplified = leads if device.gain == 1.0 else leads * device.gain
-    for corner, order, kind in (
-        (device.high_pass_hz, 1, "highpass"),
-        (device.low_pass_hz, 4, "lowpass"),
-    ):
-        if corner is not None:
-            amplified = _filtered(_sections(corner, order, kind), amplified)
-    return amplified
+    passed = leads if device.gain == 1.0 else leads * device.gain
+    if device.high_pass_hz is not None:
+        sections = _sections(device.high_pass_hz, 1, "highpass")
+        passed = _filtered(sections, passed, np.median(passed, axis=1, keepdims=True))
+    if device.low_pass_hz is not None:
+        passed = _filtered(_sections(device.low_pass_hz, 4, "lowpass"), passed, passed[:, :1])
+    return passed
 
 
 @lru_cache(maxsize=64)
@@ -68,8 +68,9 @@ def _sections(corner_hz: float, order: int, kind: str) -> Sections:
     return found
 
 
-def _filtered(sections: Sections, leads: Millivolts) -> Millivolts:
-    settled = filters.sosfilt_zi(sections)[:, np.newaxis, :] * leads[np.newaxis, :, :1]
+def _filtered(sections: Sections, leads: Millivolts, settled_on: Millivolts) -> Millivolts:
+    """`settled_on`: (n, 1) mV, what each lead is taken to have been before it begins."""
+    settled = filters.sosfilt_zi(sections)[:, np.newaxis, :] * settled_on[np.newaxis]
     found, _ = filters.sosfilt(sections, leads, axis=1, zi=settled)
     return np.asarray(found, dtype=np.float64)
 

@@ -21,7 +21,7 @@ def wfdb_record(ecg: SyntheticEcg) -> dict[str, bytes]:
 def _header(ecg: SyntheticEcg) -> str:
     n_leads, n_samples = ecg.counts.shape
     at = ecg.acquired_at.strftime("%H:%M:%S %d/%m/%Y")
-    gain = f"{counts_per_mv(ecg.device)!r}"
+    gain = repr(counts_per_mv(ecg.device)).removesuffix(".0")
     sums = ecg.counts.sum(axis=1, dtype=np.int64) % 65536
     lines = [f"{ecg.name} {n_leads} {SAMPLING_FREQUENCY:g} {n_samples} {at}"]
     for lead, first, total in zip(LEADS, ecg.counts[:, 0], sums, strict=True):
