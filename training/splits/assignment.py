@@ -39,6 +39,14 @@ class Assignment:
         """Row numbers of the ECGs of these parts, index or not."""
         return np.flatnonzero(np.isin(self.parts, [part.value for part in parts]))
 
+    def equals(self, other: Self) -> bool:
+        return (
+            self.keys == other.keys
+            and np.array_equal(self.parts, other.parts)
+            and np.array_equal(self.folds, other.folds)
+            and (self.experimental, self.short) == (other.experimental, other.short)
+        )
+
     def save(self, path: Path) -> None:
         """Parquet: key, part, fold; the tasks in its attributes. Whole or not at all."""
         frame = pd.DataFrame({"key": self.keys, "part": self.parts, "fold": self.folds})
