@@ -9,6 +9,8 @@ from ecgbatch import __version__
 COMMANDS = {
     "synthesise": ("synthesise", "command", "Write a synthetic cohort: ECG files and their table."),
     "study-pcgrad": ("study_pcgrad", "command", "Compare PCGrad with plain multi-task learning."),
+    "fit": ("fit", "command", "Fit the weights; predict the parts that they have not seen."),
+    "cross-validate": ("cross_validate", "command", "Fit every fold; predict out of fold."),
     "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
     "golden-ecgs": ("former", "golden_ecgs", "Write the synthetic golden ECGs of the package."),
 }
