@@ -24,6 +24,7 @@ class Context:
 
     Attributes:
         read_mv: None where the ECGs themselves are not at hand (`evaluate --scores`).
+        repeats: all ECGs of the same patients, index ECGs or not; None where there are no others.
     """
 
     study: Study = field(repr=False)
@@ -31,15 +32,21 @@ class Context:
     settings: EvaluationSettings
     bootstrap: BootstrapSettings
     read_mv: ReadMillivolts | None = None
+    repeats: Study | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A table as it is shown; the index is not."""
+    """A table as it is shown; the index is not.
+
+    Attributes:
+        thin: what a report shows of a frame too long for it, which goes to Parquet; None: all.
+    """
 
     title: str
     frame: pd.DataFrame = field(repr=False)
     note: str = ""
+    thin: pd.DataFrame | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
