@@ -325,6 +325,12 @@ REASONS: dict[ReasonCode, Reason] = {
         _E,
         "Give a recording_id or at least 12 hex digits of its file_digest, as `status` shows them.",
     ),
+    _C.MANIFEST_INVALID: Reason(
+        _E, "Correct the named cells of the training manifest, or its mapping in [data]."
+    ),
+    _C.RUN_FOLDER_UNFIT: Reason(
+        _E, "Prepare the run folder with `ecgbatch-train check-data`, or name another one."
+    ),
     _C.PATIENT_MERGE_REFUSED: Reason(
         _I, "Look at what is merged with `ecgbatch patient lookup`; unmerge first what is wrong."
     ),

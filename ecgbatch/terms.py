@@ -238,6 +238,8 @@ class ReasonCode(StrEnum):
     SQLITE_ON_NETWORK_FS = "sqlite_on_network_fs"
     DISK_FULL = "disk_full"
     RECORD_UNKNOWN = "record_unknown"
+    MANIFEST_INVALID = "manifest_invalid"
+    RUN_FOLDER_UNFIT = "run_folder_unfit"
     PATIENT_MERGE_REFUSED = "patient_merge_refused"
     LEDGER_UNBALANCED = "ledger_unbalanced"
     NONDETERMINISTIC = "nondeterministic"
