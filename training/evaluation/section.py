@@ -24,6 +24,7 @@ class Context:
 
     Attributes:
         read_mv: None where the ECGs themselves are not at hand (`evaluate --scores`).
+        repeats: all ECGs of the same patients, index ECGs or not; None where there are no others.
     """
 
     study: Study = field(repr=False)
@@ -31,6 +32,7 @@ class Context:
     settings: EvaluationSettings
     bootstrap: BootstrapSettings
     read_mv: ReadMillivolts | None = None
+    repeats: Study | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

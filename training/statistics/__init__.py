@@ -1,0 +1,1 @@
+"""Measures of how risks rank and how strata hold, each with its interval; no drawing."""
