@@ -8,6 +8,11 @@ from ecgbatch import __version__
 
 COMMANDS = {
     "synthesise": ("synthesise", "command", "Write a synthetic cohort: ECG files and their table."),
+    "operating-points": (
+        "operating_points",
+        "command",
+        "Set calibrators and cuts, and see how they hold.",
+    ),
     "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
     "golden-ecgs": ("former", "golden_ecgs", "Write the synthetic golden ECGs of the package."),
 }

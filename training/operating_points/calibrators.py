@@ -1,10 +1,12 @@
 """Calibrators: fitted on one part of a cohort, applied exactly as ecgbatch applies them."""
 
+import warnings
 from typing import assert_never
 
 import numpy as np
 import statsmodels.api as sm
 from sklearn.isotonic import IsotonicRegression
+from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from ecgbatch.bundle.calibration import calibrate
 from ecgbatch.bundle.operating_points import (
@@ -43,7 +45,10 @@ def fit_platt(logits: Array, labels: Array) -> Platt | None:
     low, high = _smoothed(labels)
     targets = np.where(labels == 1, high, low)
     design = np.column_stack([logits, np.ones(len(logits))])
-    a, b = sm.GLM(targets, design, family=sm.families.Binomial()).fit(tol=1e-12).params
+    with warnings.catch_warnings():
+        # Smoothed targets are met exactly where the classes separate: identified all the same.
+        warnings.simplefilter("ignore", PerfectSeparationWarning)
+        a, b = sm.GLM(targets, design, family=sm.families.Binomial()).fit(tol=1e-12).params
     if not (a > 0.0 and np.isfinite([a, b]).all()):
         return None
     return Platt(a=float(a), b=float(b))
