@@ -1,4 +1,4 @@
-"""The command line as a user has it: a process of its own."""
+"""The command line as a user has it: a process of its own for every command."""
 
 import json
 import os
@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support import command_server
 
 
 @dataclass(frozen=True)
@@ -21,18 +23,38 @@ class Ended:
         return json.loads(self.out)
 
 
-def ecgbatch(*arguments: object, cwd: Path | None = None, **environment: str) -> Ended:
+def ecgbatch(
+    *arguments: object, cwd: Path | None = None, is_new: bool = False, **environment: str
+) -> Ended:
+    """Run a command to its end.
+
+    Args:
+        is_new: start a new interpreter, as a user's shell does, instead of forking one.
+        environment: ECGBATCH_* variables and the like; those of the tests themselves are left out.
+    """
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ECGBATCH_")}
+    clean = {**clean, "OMP_NUM_THREADS": "1", **environment}
+    words = [str(argument) for argument in arguments]
+    run = _run_new if is_new else _run_forked
+    ended = run(words, clean, cwd or Path.cwd())
+    assert "Traceback" not in ended.err
+    return ended
+
+
+def _run_forked(words: list[str], environment: dict[str, str], cwd: Path) -> Ended:
+    return Ended(*command_server.run(command_server.Request(words, environment, str(cwd))))
+
+
+def _run_new(words: list[str], environment: dict[str, str], cwd: Path) -> Ended:
     done = subprocess.run(
-        [sys.executable, "-m", "ecgbatch", *map(str, arguments)],
+        [sys.executable, "-m", "ecgbatch", *words],
         cwd=cwd,
-        env={**clean, "OMP_NUM_THREADS": "1", **environment},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
-    assert "Traceback" not in done.stderr
     return Ended(done.returncode, done.stdout, done.stderr)
 
 

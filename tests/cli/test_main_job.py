@@ -15,7 +15,8 @@ NOTICE = "demonstration model, synthetic training data, not for clinical use"
 def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended, Path]:
     folder = tmp_path_factory.mktemp("job")
     database = folder / "results.db"
-    done = ecgbatch("run-once", "--source", SAMPLES, "--db", f"sqlite:///{database}", "--settle", 0)
+    words = ("run-once", "--source", SAMPLES, "--db", f"sqlite:///{database}", "--settle", 0)
+    done = ecgbatch(*words, is_new=True)
     return done, database
 
 

@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"\d\.\d{3}")
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended, Path]:
     folder = tmp_path_factory.mktemp("demo")
-    return ecgbatch("demo", cwd=folder), folder / "ecgbatch-demo.db"
+    return ecgbatch("demo", cwd=folder, is_new=True), folder / "ecgbatch-demo.db"
 
 
 def test_demo_prints_what_the_readme_shows(demo: tuple[Ended, Path]) -> None:

@@ -20,7 +20,7 @@ def test_wheel_has_what_the_program_needs_and_nothing_else(wheel: Path) -> None:
         "ecgbatch/demonstration/PROVENANCE.md",
         "ecgbatch/demonstration/samples/muse/synthetic_muse.xml",
         "ecgbatch/py.typed",
-        "training/cli.py",
+        "training/cli/main.py",
     ):
         assert part in names
     assert any(name.startswith("ecgbatch/migrations/versions/0001") for name in names)
