@@ -295,7 +295,7 @@ def load_measures(path: Path) -> tuple[Measure, ...]:
 
 def _measure(row: Mapping[Hashable, Any]) -> Measure:
     return Measure(
-        scope="any_vessel" if row["scope"] == ANY_VESSEL else Vessel(row["scope"]),
+        scope=_scope(str(row["scope"])),
         quantity=Quantity(row["quantity"]),
         estimate=Estimate(float(row["value"]), float(row["low"]), float(row["high"])),
         n=int(row["n"]),
@@ -305,6 +305,12 @@ def _measure(row: Mapping[Hashable, Any]) -> Measure:
         stratum=None if pd.isna(row["stratum"]) else Stratum(row["stratum"]),
         at=None if pd.isna(row["at"]) else float(row["at"]),
     )
+
+
+def _scope(word: str) -> Scope | Literal["macro"]:
+    if word == "macro":
+        return "macro"
+    return "any_vessel" if word == ANY_VESSEL else Vessel(word)
 
 
 Progress = Callable[[str, int, int], None]

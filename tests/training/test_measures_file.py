@@ -10,6 +10,7 @@ from training.terms import Quantity
 
 MEASURES = (
     Measure(Vessel.LAD, Quantity.AUROC, Estimate(0.7, 0.6, 0.8), n=90, n_positives=12),
+    Measure("macro", Quantity.AUROC, Estimate(0.7, 0.6, 0.8), n=90, n_positives=12),
     Measure(
         "any_vessel",
         Quantity.CUMULATIVE_INCIDENCE,

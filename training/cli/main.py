@@ -13,8 +13,9 @@ COMMANDS = {
         "command",
         "Set calibrators and cuts, and see how they hold.",
     ),
+    "export": ("export", "command", "Write the bundle of a finished run, proved."),
     "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
-    "golden-ecgs": ("former", "golden_ecgs", "Write the synthetic golden ECGs of the package."),
+    "golden-ecgs": ("golden_ecgs", "command", "Write the synthetic golden ECGs of the package."),
 }
 """Name: module in `training.cli`, attribute, help line."""
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from ecgbatch.errors import SetupFault
 from ecgbatch.net.checkpoint import read_checkpoint
 from ecgbatch.terms import ReasonCode
+from training.data.run import stored_experiment
 from training.folder import RunFolder
 from training.operating_points.points import COMMAND, OperatingPoints, load_points
 from training.operating_points.run import (
     fingerprints,
     load_cohort,
     load_predictions,
-    load_settings,
     member_paths,
 )
 from training.records import Cohort, Measure, Predictions, load_measures
@@ -69,7 +69,7 @@ def read_finished(folder: RunFolder) -> FinishedRun:
         SetupFault: `run_folder_unfit`, naming the command to run; `settings_invalid`, no bundle is
             to be exported or a synthetic one would be clinical; `checkpoint_invalid`.
     """
-    experiment = load_settings(folder)
+    experiment = stored_experiment(folder)
     bundle = experiment.bundle
     if bundle is None:
         raise SetupFault(
@@ -122,7 +122,7 @@ def _measures(folder: RunFolder) -> tuple[Measure, ...]:
 
 def _refuse_other_evaluation(points: OperatingPoints, measures: Sequence[Measure]) -> None:
     """An evaluation at these cuts finds the sensitivity that the operating points state."""
-    found = {
+    found: dict[tuple[str, str | None], float] = {
         (one.scope, one.cut): one.estimate.value
         for one in measures
         if one.quantity is Quantity.SENSITIVITY and one.group == "overall"

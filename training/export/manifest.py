@@ -22,7 +22,6 @@ from training.terms import Quantity
 OVERALL = "overall"
 _OF_SUBGROUPS = {Quantity.AUROC, Quantity.SENSITIVITY, Quantity.SPECIFICITY}
 """What the bundle states per subgroup; the report of the evaluation has the rest."""
-_LONGEST_NAME = 60
 
 
 def build_manifest(run: FinishedRun, golden_tolerance: float) -> Manifest:
@@ -116,14 +115,13 @@ def _as_share(measure: Measure | None) -> Estimate | None:
 def _metrics(run: FinishedRun) -> Iterator[Metric]:
     prefix = "synthetic " if run.is_synthetic else ""
     for one in run.measures:
-        name = prefix + metric_name(one)
         seen = (one.estimate.value, one.estimate.low, one.estimate.high)
-        if not _belongs(one) or len(name) > _LONGEST_NAME or not all(map(isfinite, seen)):
+        if one.scope == "macro" or not _belongs(one) or not all(map(isfinite, seen)):
             continue
         yield Metric(
             task=one.scope,
             group=one.group,
-            name=name,
+            name=prefix + metric_name(one),
             value=seen[0],
             ci=seen[1:],
             n=one.n,

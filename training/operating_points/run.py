@@ -9,6 +9,7 @@ import pandas as pd
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.terms import ReasonCode, Vessel
+from training.data.run import stored_experiment
 from training.folder import RunFolder, write_whole
 from training.operating_points.points import OperatingPoints
 from training.operating_points.setting import Learnt, Scored, set_points
@@ -28,7 +29,7 @@ def points_of_run(folder: RunFolder, progress: Progress) -> OperatingPoints:
         SetupFault: a step before is missing (`run_folder_unfit`); no bundle is to be exported
             (`settings_invalid`); cuts inverted, or no vessel left.
     """
-    experiment = load_settings(folder)
+    experiment = stored_experiment(folder)
     bundle = _bundle_settings(experiment)
     progress("operating points", 0, 3)
     cohort = load_cohort(folder)
@@ -59,21 +60,6 @@ def points_of_run(folder: RunFolder, progress: Progress) -> OperatingPoints:
     write_whole(folder.operating_points, lambda aside: aside.write_text(text, encoding="utf-8"))
     progress("operating points", 3, 3)
     return points
-
-
-def load_settings(folder: RunFolder) -> Experiment:
-    """The experiment as it was resolved.
-
-    Raises:
-        SetupFault: `run_folder_unfit`.
-    """
-    try:
-        return Experiment.model_validate_json(folder.settings.read_bytes())
-    except (OSError, ValueError):
-        raise SetupFault(
-            ReasonCode.RUN_FOLDER_UNFIT,
-            "no settings.json of this version; run `ecgbatch-train check-data` first",
-        ) from None
 
 
 def load_cohort(folder: RunFolder) -> Cohort:
@@ -158,7 +144,7 @@ def fingerprints(folder: RunFolder, bundle: BundleSettings) -> dict[str, str]:
     paths = [
         folder.predictions("cut"),
         folder.predictions("test"),
-        *member_paths(folder, bundle, load_settings(folder).folds.n),
+        *member_paths(folder, bundle, stored_experiment(folder).folds.n),
     ]
     try:
         return {
