@@ -18,6 +18,7 @@ from ecgbatch.settings import load_settings
 from ecgbatch.terms import LEADS, Vessel
 from tests.support.experiments import COLUMNS
 from training.cli.main import main
+from training.records import Progress
 from training.settings.cohort import CohortSettings, load_cohort
 from training.synthetic import files, manifest
 from training.synthetic.cohort import SyntheticEcg, cohort
@@ -146,7 +147,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-def cut_off_after(n_patients: int) -> files.Progress:
+def cut_off_after(n_patients: int) -> Progress:
     def stop(_what: str, done: int, _total: int) -> None:
         if done == n_patients:
             raise KeyboardInterrupt

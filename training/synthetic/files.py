@@ -10,16 +10,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.terms import ReasonCode
-from training.records import Progress
 from training.settings.cohort import CohortSettings
 from training.synthetic import manifest, muse_export
 from training.synthetic.cohort import SyntheticEcg, draw_patient, ecgs_of
 from training.synthetic.wfdb_record import HEADER, wfdb_record
 from training.synthetic.workers import in_processes
+
+if TYPE_CHECKING:
+    from training.records import Progress
 
 TABLE = "manifest.csv"
 DESCRIPTION = "cohort.json"
@@ -50,7 +52,7 @@ class Written:
 def write_cohort(
     folder: Path,
     settings: CohortSettings,
-    progress: Progress,
+    progress: "Progress",
     formats: Formats = "both",
     n_processes: int = 1,
 ) -> Written:
@@ -109,7 +111,7 @@ def _read(path: Path) -> Any:
 def _write_blocks(
     folder: Path,
     settings: CohortSettings,
-    progress: Progress,
+    progress: "Progress",
     formats: Formats,
     n_processes: int,
 ) -> None:
