@@ -329,7 +329,8 @@ REASONS: dict[ReasonCode, Reason] = {
         _E, "Correct the named cells of the training manifest, or its mapping in [data]."
     ),
     _C.RUN_FOLDER_UNFIT: Reason(
-        _E, "Prepare the run folder with `ecgbatch-train check-data`, or name another one."
+        _E,
+        "Run the step of `ecgbatch-train` that is missing (the first is `check-data`), or name another run folder.",
     ),
     _C.PATIENT_MERGE_REFUSED: Reason(
         _I, "Look at what is merged with `ecgbatch patient lookup`; unmerge first what is wrong."

@@ -14,7 +14,8 @@ from ecgbatch.terms import Numerics, ReasonCode
 def stratify(risks: Sequence[Risk], manifest: Manifest, numerics: Numerics) -> Assessment:
     """Each task's stratum, and any vessel's.
 
-    low: below the sensitivity-targeted cut. high: at or above the specificity-targeted cut.
+    low: below the low cut (sensitivity-targeted, or absolute). high: at or above the
+    specificity-targeted cut.
     Any vessel is the maximum over the tasks that are not experimental, with its own cuts.
 
     Args:

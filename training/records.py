@@ -1,16 +1,16 @@
 """The frozen values that cross between the trainer's parts, and their Parquet form."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ecgbatch.bundle.operating_points import Scope
-from ecgbatch.terms import Stratum, Vessel
+from ecgbatch.terms import ANY_VESSEL, Stratum, Vessel
 from training.terms import GRADES, NO_GRADE, Grade, Quantity
 
 Labels = NDArray[np.float32]
@@ -248,6 +248,69 @@ class Measure:
     cut: Literal["low", "high"] | None = None
     stratum: Stratum | None = None
     at: float | None = None
+
+
+_MEASURE_COLUMNS = {
+    "scope": "string",
+    "quantity": "string",
+    "group": "string",
+    "cut": "string",
+    "stratum": "string",
+    "at": "float64",
+    "value": "float64",
+    "low": "float64",
+    "high": "float64",
+    "n": "int64",
+    "n_positives": "int64",
+}
+
+
+def save_measures(path: Path, measures: Sequence[Measure]) -> None:
+    """Parquet, a row per measure in the order given; what does not apply is missing."""
+    rows = [
+        {
+            "scope": str(one.scope),
+            "quantity": one.quantity.value,
+            "group": one.group,
+            "cut": one.cut,
+            "stratum": one.stratum,
+            "at": one.at,
+            "value": one.estimate.value,
+            "low": one.estimate.low,
+            "high": one.estimate.high,
+            "n": one.n,
+            "n_positives": one.n_positives,
+        }
+        for one in measures
+    ]
+    frame = pd.DataFrame(rows, columns=list(_MEASURE_COLUMNS)).astype(_MEASURE_COLUMNS)
+    frame.to_parquet(path, index=False)
+
+
+def load_measures(path: Path) -> tuple[Measure, ...]:
+    """Raises: OSError, the file is not there."""
+    frame = pd.read_parquet(path)
+    return tuple(_measure(row) for row in frame.to_dict("records"))
+
+
+def _measure(row: Mapping[Hashable, Any]) -> Measure:
+    return Measure(
+        scope=_scope(str(row["scope"])),
+        quantity=Quantity(row["quantity"]),
+        estimate=Estimate(float(row["value"]), float(row["low"]), float(row["high"])),
+        n=int(row["n"]),
+        n_positives=int(row["n_positives"]),
+        group=str(row["group"]),
+        cut=None if pd.isna(row["cut"]) else row["cut"],
+        stratum=None if pd.isna(row["stratum"]) else Stratum(row["stratum"]),
+        at=None if pd.isna(row["at"]) else float(row["at"]),
+    )
+
+
+def _scope(word: str) -> Scope | Literal["macro"]:
+    if word == "macro":
+        return "macro"
+    return "any_vessel" if word == ANY_VESSEL else Vessel(word)
 
 
 Progress = Callable[[str, int, int], None]

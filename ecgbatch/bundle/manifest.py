@@ -28,7 +28,7 @@ class Metric(Frozen):
 
     task: Scope
     group: Annotated[str, Field(min_length=1, max_length=100)] = "overall"
-    name: Annotated[str, Field(min_length=1, max_length=60)]
+    name: Annotated[str, Field(min_length=1, max_length=100)]
     value: float
     ci: Annotated[tuple[float, float], Field(strict=False)] | None = None
     n: Annotated[int, Field(ge=1)]

@@ -31,14 +31,15 @@ class Cut(Frozen):
     """One operating point on the calibrated probability.
 
     Attributes:
-        kind: what was aimed at.
+        kind: what was aimed at; `absolute`: a stated probability, the cut itself.
         value: the cut itself.
-        target, estimate, ci: aimed at, reached on `data`, and its 95 % interval.
+        target, estimate, ci: aimed at, reached on `data`, and its 95 % interval. Of an absolute
+            cut the target is its value and the estimate the sensitivity reached.
         n_positives: positives in `data`.
         date: ISO, of the estimate.
     """
 
-    kind: Literal["sensitivity", "specificity"]
+    kind: Literal["sensitivity", "specificity", "absolute"]
     value: OpenShare
     target: Share
     estimate: Share
@@ -51,6 +52,8 @@ class Cut(Frozen):
     def _holds_together(self) -> Self:
         if not self.ci[0] <= self.estimate <= self.ci[1]:
             raise ValueError("the estimate lies outside its ci")
+        if self.kind == "absolute" and self.target != self.value:
+            raise ValueError("the target of an absolute cut is its value")
         if not _is_date(self.date):
             raise ValueError("date is a day, YYYY-MM-DD")
         return self
@@ -74,8 +77,8 @@ class Cuts(Frozen):
 
     @model_validator(mode="after")
     def _kinds(self) -> Self:
-        if self.low.kind != "sensitivity" or self.high.kind != "specificity":
-            raise ValueError("low is targeted at sensitivity, high at specificity")
+        if self.low.kind == "specificity" or self.high.kind != "specificity":
+            raise ValueError("low is targeted at sensitivity or absolute, high at specificity")
         return self
 
     def stratum(self, probability: float) -> Stratum:

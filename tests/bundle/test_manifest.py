@@ -42,6 +42,8 @@ def _without(key: str) -> Callable[[Document], None]:
         (_set("tasks.0.cuts.low.value", "0.2"), "tasks.0.cuts.low.value"),
         (_set("tasks.0.cuts.low.value", 1.2), "tasks.0.cuts.low.value"),
         (_set("tasks.0.cuts.low.kind", "specificity"), "tasks.0.cuts"),
+        (_set("tasks.0.cuts.high.kind", "absolute"), "tasks.0.cuts"),
+        (_set("tasks.0.cuts.low.kind", "absolute"), "the target of an absolute cut is its value"),
         (_set("tasks.0.cuts.low.ci", [0.96, 0.99]), "tasks.0.cuts.low"),
         (_set("tasks.0.cuts.low.date", "2026-02-30"), "tasks.0.cuts.low"),
         (_set("tasks.0.cuts.low.n_positives", 0), "tasks.0.cuts.low.n_positives"),
@@ -74,6 +76,14 @@ def test_what_does_not_fit_is_refused_by_name(
         parse_manifest(json.dumps(document).encode())
     assert fault.value.reason is ReasonCode.BUNDLE_INVALID
     assert named in fault.value.detail
+
+
+def test_a_low_cut_may_be_a_stated_probability() -> None:
+    document = json.loads(TEXT)
+    document["tasks"][0]["cuts"]["low"] |= {"kind": "absolute", "target": 0.2}
+    read = parse_manifest(json.dumps(document).encode()).tasks[0].cuts
+    assert read is not None
+    assert (read.low.kind, read.stratum(0.19)) == ("absolute", Stratum.LOW)
 
 
 @pytest.mark.parametrize(

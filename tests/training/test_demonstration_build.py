@@ -178,7 +178,7 @@ def test_an_unfit_setting_is_named(tmp_path: Path, line: str, other: str, key: s
         load_settings(changed)
     assert key in refused.value.detail
 
-    told = CliRunner().invoke(main, ["golden-ecgs", "--config", str(changed), "--out", "x.npz"])
+    told = CliRunner().invoke(main, ["demo-bundle", "--config", str(changed), "--out", "x"])
     assert told.exit_code == 4
     assert key in told.stderr
 

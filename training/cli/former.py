@@ -1,4 +1,4 @@
-"""`demo-bundle` and `golden-ecgs`, from the first build; they go when `export` replaces them."""
+"""`demo-bundle`, from the first build; it goes when `export` replaces it."""
 
 import time
 from pathlib import Path
@@ -48,20 +48,3 @@ def demo_bundle(config: Path, out: Path, card: Path | None) -> None:
             click.echo(report.warning, err=True)
     click.echo(text if card is None else f"card: {card}")
     click.echo(f"bundle {built.bundle.digest[:12]} in {out}\n{DEMONSTRATION_NOTICE}")
-
-
-@click.command("golden-ecgs")
-@CONFIG
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-def golden_ecgs(config: Path, out: Path) -> None:
-    """Write the synthetic golden ECGs that ship with ecgbatch, in mV."""
-    from ecgbatch.bundle.golden import SIGNALS
-    from ecgbatch.bundle.save import npz_bytes
-    from training.former.demonstration import golden_ecgs as draw
-    from training.former.settings import load_settings
-
-    with faults_reported():
-        settings = load_settings(config)
-        signals = draw(settings.cohort, settings.bundle)
-    out.write_bytes(npz_bytes({SIGNALS: signals}))
-    click.echo(f"{len(signals)} synthetic ECGs in {out}")

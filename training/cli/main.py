@@ -11,8 +11,14 @@ COMMANDS = {
     "study-pcgrad": ("study_pcgrad", "command", "Compare PCGrad with plain multi-task learning."),
     "fit": ("fit", "command", "Fit the weights; predict the parts that they have not seen."),
     "cross-validate": ("cross_validate", "command", "Fit every fold; predict out of fold."),
+    "operating-points": (
+        "operating_points",
+        "command",
+        "Set calibrators and cuts, and see how they hold.",
+    ),
+    "export": ("export", "command", "Write the bundle of a finished run, proved."),
     "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
-    "golden-ecgs": ("former", "golden_ecgs", "Write the synthetic golden ECGs of the package."),
+    "golden-ecgs": ("golden_ecgs", "command", "Write the synthetic golden ECGs of the package."),
 }
 """Name: module in `training.cli`, attribute, help line."""
 

@@ -1,0 +1,147 @@
+"""A finished run as one value: everything that a bundle and its card are made from."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from ecgbatch.errors import SetupFault
+from ecgbatch.net.checkpoint import read_checkpoint
+from ecgbatch.terms import ReasonCode
+from training.data.run import stored_experiment
+from training.folder import RunFolder
+from training.operating_points.points import COMMAND, OperatingPoints, load_points
+from training.operating_points.run import (
+    fingerprints,
+    load_cohort,
+    load_predictions,
+    member_paths,
+)
+from training.records import Cohort, Measure, Predictions, load_measures
+from training.settings.evaluation import BundleSettings
+from training.settings.experiment import Experiment
+from training.terms import Quantity
+
+EVALUATE = "ecgbatch-train evaluate"
+TEST = "test"
+_SAME = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FinishedRun:
+    """A run whose every step is done, of one piece.
+
+    Attributes:
+        members: state dicts, in the order of their folds. member_digests: SHA-256 of their files.
+        measures: of the test part.
+        test: predictions of the test part, by the members together.
+        data_report: counts of ECGs, patients, exclusions; empty where there is no such file.
+        fits: what each member's fit says of itself (done.json); empty where it says nothing.
+        parts: key, part, fold of every ECG.
+    """
+
+    experiment: Experiment
+    bundle: BundleSettings
+    cohort: Cohort = field(repr=False)
+    points: OperatingPoints
+    measures: tuple[Measure, ...] = field(repr=False)
+    members: tuple[Mapping[str, Tensor], ...] = field(repr=False)
+    member_digests: tuple[str, ...]
+    test: Predictions = field(repr=False)
+    data_report: Mapping[str, Any]
+    fits: tuple[Mapping[str, Any], ...]
+    parts: pd.DataFrame = field(repr=False)
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the ECGs come from the synthetic cohort of these settings."""
+        return self.experiment.cohort is not None
+
+
+def read_finished(folder: RunFolder) -> FinishedRun:
+    """Read a run and refuse what is missing, or not of one piece.
+
+    Raises:
+        SetupFault: `run_folder_unfit`, naming the command to run; `settings_invalid`, no bundle is
+            to be exported or a synthetic one would be clinical; `checkpoint_invalid`.
+    """
+    experiment = stored_experiment(folder)
+    bundle = experiment.bundle
+    if bundle is None:
+        raise SetupFault(
+            ReasonCode.SETTINGS_INVALID, "[bundle] is missing: this experiment exports none"
+        )
+    if bundle.is_clinical and experiment.cohort is not None:
+        raise SetupFault(
+            ReasonCode.SETTINGS_INVALID, "bundle.is_clinical: its ECGs are synthetic ([cohort])"
+        )
+    points = load_points(folder.operating_points)
+    found = fingerprints(folder, bundle)
+    if found != points.made_from:
+        changed = min(name for name in {*found, *points.made_from} if _differs(name, found, points))
+        raise SetupFault(
+            ReasonCode.RUN_FOLDER_UNFIT,
+            f"{changed} is not what the operating points were set with; run `{COMMAND}` and"
+            f" `{EVALUATE}` again",
+        )
+    measures = _measures(folder)
+    _refuse_other_evaluation(points, measures)
+    paths = member_paths(folder, bundle, experiment.folds.n)
+    return FinishedRun(
+        experiment=experiment,
+        bundle=bundle,
+        cohort=load_cohort(folder),
+        points=points,
+        measures=measures,
+        members=tuple(read_checkpoint(path.read_bytes()) for path in paths),
+        member_digests=tuple(found[path.relative_to(folder.path).as_posix()] for path in paths),
+        test=load_predictions(folder, TEST),
+        data_report=_object(folder.data_report),
+        fits=tuple(_object(path.parent / "done.json") for path in paths),
+        parts=pd.read_parquet(folder.parts),
+    )
+
+
+def _differs(name: str, found: Mapping[str, str], points: OperatingPoints) -> bool:
+    return found.get(name) != points.made_from.get(name)
+
+
+def _measures(folder: RunFolder) -> tuple[Measure, ...]:
+    path = folder.evaluation(TEST) / "measures.parquet"
+    try:
+        return load_measures(path)
+    except OSError:
+        raise SetupFault(
+            ReasonCode.RUN_FOLDER_UNFIT, f"no evaluation of the test part; run `{EVALUATE}` first"
+        ) from None
+
+
+def _refuse_other_evaluation(points: OperatingPoints, measures: Sequence[Measure]) -> None:
+    """An evaluation at these cuts finds the sensitivity that the operating points state."""
+    found: dict[tuple[str, str | None], float] = {
+        (one.scope, one.cut): one.estimate.value
+        for one in measures
+        if one.quantity is Quantity.SENSITIVITY and one.group == "overall"
+    }
+    for scope, cuts in points.scopes():
+        for which, cut in () if cuts is None else (("low", cuts.low), ("high", cuts.high)):
+            held = cut.held.sensitivity
+            seen = found.get((scope, which))
+            if held is not None and (seen is None or abs(seen - held.value) > _SAME):
+                raise SetupFault(
+                    ReasonCode.RUN_FOLDER_UNFIT,
+                    f"the evaluation of the test part is of other operating points ({scope});"
+                    f" run `{EVALUATE}` again",
+                )
+
+
+def _object(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

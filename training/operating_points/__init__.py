@@ -1,0 +1,1 @@
+"""Calibrators and cuts, set on ECGs that the exported weights have not seen, and how they hold."""
