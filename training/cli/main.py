@@ -8,6 +8,7 @@ from ecgbatch import __version__
 
 COMMANDS = {
     "synthesise": ("synthesise", "command", "Write a synthetic cohort: ECG files and their table."),
+    "explain": ("explain", "command", "Draw what moved a bundle's output over the 12-lead page."),
     "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
     "golden-ecgs": ("former", "golden_ecgs", "Write the synthetic golden ECGs of the package."),
 }
