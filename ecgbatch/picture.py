@@ -48,12 +48,21 @@ _INK, _FINE, _COARSE = "#101018", "#f6cfcf", "#e79a9a"
 _TRACE_MM, _FINE_MM, _COARSE_MM = 0.30, 0.10, 0.20
 _MARKER_MM = 2.2
 """Width of the coloured stroke below a trace."""
-_COLOURS = LinearSegmentedColormap.from_list(
-    "below_above", ["#1f5fd0", "#a9c8f5", "#ffffff", "#ffc58a", "#e06a00"]
-)
-_FADED = 0.06
+_FADED = 0.10
 """Share of the limit below which nothing is coloured."""
-_BAR_LEFT, _BAR_RIGHT, _BAR_BOTTOM, _BAR_TOP = 108.0, 158.0, 8.5, 11.5
+_COLOURS = LinearSegmentedColormap.from_list(
+    "below_above",
+    [
+        (0.0, "#1f5fd0"),
+        (0.5 - _FADED / 2, "#d3e2fb"),
+        (0.5 - _FADED / 2, "#ffffff"),
+        (0.5 + _FADED / 2, "#ffffff"),
+        (0.5 + _FADED / 2, "#ffe6cc"),
+        (1.0, "#e06a00"),
+    ],
+)
+_NOTE_BOTTOM, _LOWER_BOTTOM = 9.0, 3.5
+_BAR_LEFT, _BAR_RIGHT, _BAR_BOTTOM, _BAR_TOP = 180.0, 230.0, 8.5, 11.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +126,7 @@ def draw(
         _draw_grid(axes)
         for row, leads in enumerate(_ROWS):
             _draw_row(axes, window, leads, _FIRST_ROW - row * _ROW_MM, overlay)
-        _draw_text(axes, heading)
+        _draw_text(axes, heading, _NOTE_BOTTOM if overlay is None else _LOWER_BOTTOM)
         if overlay is not None:
             _draw_legend(axes, overlay)
         content = BytesIO()
@@ -209,7 +218,7 @@ def _draw_values(axes: Axes, x: _Array, y: _Array, values: _Array, limit: float)
         colors=_COLOURS((shares[is_drawn] + 1) / 2),
         linewidths=_MARKER_MM * _POINTS_PER_MM,
         capstyle="butt",
-        zorder=2,
+        zorder=1.5,
     )
     axes.add_collection(stroke)
     paper = Rectangle((_LEFT, _BOTTOM), _RIGHT - _LEFT, _TOP - _BOTTOM, transform=axes.transData)
@@ -232,7 +241,7 @@ def _draw_legend(axes: Axes, overlay: Overlay) -> None:
         (_BAR_RIGHT + 1.5, overlay.above, "left"),
     ):
         axes.text(x, middle, text, fontsize=8, color=_INK, ha=side, va="center")
-    axes.text(_LEFT, 3.5, overlay.note, fontsize=8, color=_INK, parse_math=False)
+    axes.text(_LEFT, _LOWER_BOTTOM, overlay.note, fontsize=8, color=_INK, parse_math=False)
 
 
 def _draw_missing(axes: Axes, left: float, length: float, baseline: float) -> None:
@@ -251,14 +260,14 @@ def _draw_label(axes: Axes, name: str, x: float, y: float, overlay: Overlay | No
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8}
     note = overlay.lead_notes.get(name, "") if overlay is not None else ""
     if note:
-        axes.text(x + 9.0, y, note, fontsize=8, color=_INK, zorder=2, bbox=paper)
+        axes.text(x, y + 5.0, note, fontsize=8, color=_INK, zorder=2, bbox=paper)
     axes.text(x, y, name, fontsize=10, fontweight="bold", color=_INK, zorder=2, bbox=paper)
 
 
-def _draw_text(axes: Axes, heading: Sequence[str]) -> None:
+def _draw_text(axes: Axes, heading: Sequence[str], note_bottom: float) -> None:
     for number, line in enumerate(heading):
         # Text of a file is no formula.
         axes.text(_LEFT, 202.0 - 5.0 * number, line, fontsize=9, color=_INK, parse_math=False)
     axes.text(_LEFT, 9.0, "25 mm/s    10 mm/mV", fontsize=10, fontweight="bold", color=_INK)
     note = "first 10 s as recorded, unfiltered; each lead's median lies on its baseline"
-    axes.text(_RIGHT, 9.0, note, fontsize=8, color=_INK, ha="right")
+    axes.text(_RIGHT, note_bottom, note, fontsize=8, color=_INK, ha="right")

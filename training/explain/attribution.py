@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ecgbatch.net.net1d import Net1D
 
@@ -106,7 +106,7 @@ def _integrated(
     )
 
 
-def integrate(net: Net1D, x: Tensor, output: int, n_steps: int) -> Array:
+def integrate(net: nn.Module, x: Tensor, output: int, n_steps: int) -> Array:
     """(B, 12, n) -> Integrated Gradients (B, 12, n), baseline zeros, Gauss-Legendre points."""
     relevance = IntegratedGradients(net).attribute(
         x,

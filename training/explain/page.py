@@ -97,17 +97,12 @@ def _lead_notes(relevance: Array) -> dict[str, str]:
 
 
 def _note(ecg: ExplainedECG, attribution: Attribution) -> str:
-    digest = f"ECG {ecg.file_digest[:12]}"
+    digest = f"ECG {ecg.file_digest[:12]}."
     if attribution.method is Method.GRAD_CAM:
         fine_s = attribution.resolution / SAMPLING_FREQUENCY
-        return (
-            f"{digest}    one curve for all leads, no finer than {fine_s:.2g} s; it tells no lead"
-        )
+        return f"{digest} One curve for all leads, no finer than {fine_s:.2g} s: it tells no lead"
     total = attribution.relevance.sum()
-    note = (
-        f"{digest}    beside each lead its sum over the 10 s, in logits; "
-        f"all leads together {total:+.2f}"
-    )
+    note = f"{digest} Above each name the lead's sum over 10 s in logits; all leads {total:+.2f}"
     if not attribution.is_complete:
-        note += f" (they do not add up: off by {attribution.completeness_delta:+.2g})"
+        note += f" (does not add up: off by {attribution.completeness_delta:+.2g})"
     return note

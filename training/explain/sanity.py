@@ -104,6 +104,7 @@ def check_sanity(
     *,
     name: str,
     seed: int,
+    n_steps: int = N_STEPS,
     show: Progress = lambda what, done, total: None,
 ) -> SanityCheck:
     """Randomise every member together, layer by layer, and compare the relevances.
@@ -111,14 +112,15 @@ def check_sanity(
     Args:
         signals: (B, 12, 5000), prepared.
         name: of the output.
+        n_steps: of Integrated Gradients.
     """
     x = torch.from_numpy(np.array(signals))
-    trained = _relevance(nets, x, output, method)
+    trained = _relevance(nets, x, output, method, n_steps)
     similarities = [_compare("none", trained, trained, signals, method)]
     n_layers = len(layers(nets[0]))
     cascades = [cascade(net, seed + 1000 * number) for number, net in enumerate(nets)]
     for done, step in enumerate(zip(*cascades, strict=True), start=1):
-        randomised = _relevance([net for _, net in step], x, output, method)
+        randomised = _relevance([net for _, net in step], x, output, method, n_steps)
         similarities.append(_compare(step[0][0], trained, randomised, signals, method))
         show(f"randomising, {name}", done, n_layers)
     has_factor = method is Method.INTEGRATED_GRADIENTS
@@ -132,12 +134,14 @@ def check_sanity(
     )
 
 
-def _relevance(nets: Sequence[Net1D], x: Tensor, output: int, method: Method) -> Array:
+def _relevance(
+    nets: Sequence[Net1D], x: Tensor, output: int, method: Method, n_steps: int
+) -> Array:
     if method is Method.GRAD_CAM:
         # One curve for all leads: once is enough.
         members = [grad_cam(net, x, output)[0][:, :1] for net in nets]
     else:
-        members = [integrate(net, x, output, N_STEPS) for net in nets]
+        members = [integrate(net, x, output, n_steps) for net in nets]
     return np.asarray(np.mean(members, axis=0))
 
 
