@@ -41,7 +41,7 @@ def _draw(axes: Axes, check: SanityCheck) -> None:
         axes.plot(places, values, marker=marker, markersize=4, linewidth=1.2, label=name)
     axes.axhline(LARGEST_SENSITIVITY, color="0.75", linewidth=0.8)
     axes.axhline(0.0, color="0.3", linewidth=0.8)
-    axes.set_ylim(-0.5, 1.05)
+    axes.set_ylim(-1.05, 1.05)
     names = [one.layer.replace("stage_list.", "stage ") for one in check.similarities]
     axes.set_xticks(list(places), names, rotation=60, ha="right")
     axes.set_xlabel("random from the head down to")
