@@ -54,7 +54,7 @@ def _described(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
         line = " ".join(entry.split())
         found = [(one, _keys(model, one[1])) for one in _ENTRY.finditer(line)]
         starts = [(one, keys) for one, keys in found if keys]
-        ends = [one.start() for one, _ in starts[1:]] + [len(line)]
+        ends = [*(one.start() for one, _ in starts[1:]), len(line)][: len(starts)]
         for (one, keys), end in zip(starts, ends, strict=True):
             meanings.update(dict.fromkeys(keys, _cell(line[one.end() : end], model)))
     return " ".join(summary.split()), meanings
@@ -68,9 +68,9 @@ def _keys(model: type[BaseModel], names: str) -> list[str]:
 
 def _cell(text: str, model: type[BaseModel]) -> str:
     """One cell; a key that is only named after a semicolon needs no words."""
-    said, _, last = text.strip().rpartition("; ")
-    kept = said if last in model.model_fields else text.strip()
-    return kept.rstrip(";").replace("|", "\\|")
+    whole = text.strip(" ;")
+    said, _, last = whole.rpartition("; ")
+    return (said if last in model.model_fields else whole).replace("|", "\\|")
 
 
 def _part(field: FieldInfo) -> type[BaseModel] | None:
