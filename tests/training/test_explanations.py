@@ -32,6 +32,7 @@ from training.explain.attribution import (
     grad_cam,
     integrate,
 )
+from training.explain.files import save_sanity
 from training.explain.model import Model, load_model
 from training.explain.page import MEANING, smoothed
 from training.explain.reading import read_bytes
@@ -293,6 +294,19 @@ def test_what_does_not_depend_on_the_net_does_not_pass() -> None:
     assert result(0.5, 0.1).has_passed
     assert not result(0.7, 0.1).has_passed
     assert not result(0.5, 0.5).has_passed
+
+
+def test_the_result_of_the_randomisation_test_is_a_table_and_a_figure(
+    model: Model, tmp_path: Path
+) -> None:
+    signals = golden_inputs(model.bundle.golden_signals_mv[:1], model.bundle.manifest.preprocessing)
+    tested = check_sanity(model.nets, signals, 0, Method.GRAD_CAM, name="RCA", seed=42)
+    numbers = save_sanity((tested,), model.bundle, tmp_path, "png")
+
+    assert numbers == json.loads((tmp_path / "sanity-grad-cam.json").read_text(encoding="utf-8"))
+    assert numbers["has_passed"] is tested.has_passed
+    assert (tmp_path / "sanity-grad-cam.png").read_bytes().startswith(b"\x89PNG")
+    assert tested.input_magnitude is None
 
 
 def test_randomising_goes_down_layer_by_layer_and_can_be_repeated() -> None:

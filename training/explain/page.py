@@ -93,7 +93,11 @@ def _without_padding(values: Array, padded_samples: int) -> Array:
 
 
 def _lead_notes(relevance: Array) -> dict[str, str]:
-    return {name: f"{row.sum():+.2f}" for name, row in zip(LEADS, relevance, strict=True)}
+    # Adding 0.0 makes a rounded -0.0 a plain zero.
+    return {
+        name: f"{round(float(row.sum()), 2) + 0.0:+.2f}"
+        for name, row in zip(LEADS, relevance, strict=True)
+    }
 
 
 def _note(ecg: ExplainedECG, attribution: Attribution) -> str:
