@@ -57,6 +57,8 @@ docs: .venv/.test
 	.venv/bin/python -m tests.support.reasons_page
 	.venv/bin/python -m tests.support.commands_page
 	.venv/bin/python -m tests.support.operations_page
+	.venv/bin/python -m tests.support.training_commands_page
+	.venv/bin/python -m tests.support.training_settings_page
 
 # Train the demonstration model again and replace the shipped bundle.
 demo-bundle: .venv/.test

@@ -17,6 +17,7 @@ COMMANDS = {
         "Set calibrators and cuts, and see how they hold.",
     ),
     "export": ("export", "command", "Write the bundle of a finished run, proved."),
+    "explain": ("explain", "command", "Draw what moved a bundle's output over the 12-lead page."),
     "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
     "golden-ecgs": ("golden_ecgs", "command", "Write the synthetic golden ECGs of the package."),
 }
