@@ -1,0 +1,1 @@
+"""What moved a bundle's output for one ECG, drawn over its page."""
