@@ -48,6 +48,11 @@ class RunFolder:
         return self.path / "data" / "report.json"
 
     @property
+    def place(self) -> Path:
+        """Which manifest it was, where the ECGs and the prepared arrays lie: JSON, mode 0600."""
+        return self.path / "data" / "place.json"
+
+    @property
     def cache(self) -> Path:
         """Prepared arrays, where the command line names no other place."""
         return self.path / "cache"

@@ -35,6 +35,18 @@ class Part(StrEnum):
     """Reports how both hold; touched once, at the end."""
 
 
+class Exclusion(StrEnum):
+    """Why an ECG of the manifest is not in the cohort, where no `ReasonCode` says it."""
+
+    NO_ECG = "no_ecg"
+    NO_LABEL = "no_label"
+    HEADER_PATIENT = "header_patient_differs"
+    HEADER_TIME = "header_time_differs"
+    DUPLICATE = "duplicate"
+    TWO_PATIENTS = "two_patients"
+    GRADES_CONTRADICT = "grades_contradict"
+
+
 class Quantity(StrEnum):
     """What a `Measure` measures."""
 

@@ -17,7 +17,8 @@ class Columns(Settings):
         patient, ecg_path: needed. Paths are relative to the root given on the command line.
         vessels: the column with the grade of each vessel; empty where `labels.binary` is used.
         ecg_at, ccta_at: when each was made; a day or a time.
-        gap_days: CCTA minus ECG in days, where the manifest has it instead of the dates.
+        gap_days: CCTA minus ECG in days, where the manifest has it instead of the dates; see
+            `gap_is`.
         revascularised_at: an ECG at or after it is never an index ECG.
         sex, age_years, device, site, statement_normal, pretest_probability: covariates. They are
             filled from the ECG's header where the manifest has none, but for the last.
@@ -64,6 +65,12 @@ class DataSettings(Settings):
     """Reading the manifest and choosing the ECGs.
 
     Attributes:
+        encoding: of a CSV manifest; never guessed. UTF-8 with or without byte order mark.
+        delimiter: of a CSV manifest.
+        date_formats: `strptime` patterns beside ISO 8601, for example "%Y/%m/%d"; a value that
+            several of them read differently is an error.
+        gap_is: `signed`: positive where the ECG came before its CCTA. `absolute`: a distance,
+            which cannot tell before from after.
         preset: preprocessing, by the name that `ecgbatch.preprocessing.spec.preset` knows.
         grades: the site's words, compared without case and surrounding blanks; any other word is
             an error that names the row.
@@ -79,6 +86,10 @@ class DataSettings(Settings):
     columns: Columns
     grades: dict[str, Grade] = {grade.value: grade for grade in Grade}
     missing_words: tuple[str, ...] = ()
+    encoding: Literal["utf-8", "gb18030"] = "utf-8"
+    delimiter: Literal[",", ";", "\t"] = ","
+    date_formats: tuple[Name, ...] = ()
+    gap_is: Literal["signed", "absolute"] = "absolute"
     arrays: Arrays | None = None
     index_ecg: Literal["nearest_before", "nearest", "all"] = "nearest_before"
     most_gap_days: Size = 30.0

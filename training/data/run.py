@@ -1,0 +1,196 @@
+"""A run's data: prepared once into the run folder, opened by every later step."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ecgbatch.errors import SetupFault
+from ecgbatch.preprocessing.spec import preset
+from ecgbatch.records import Millivolts
+from ecgbatch.terms import ReasonCode
+from training.data.cache import Cache
+from training.data.environment import environment
+from training.data.millivolts import millivolts_reader
+from training.data.prepare import PreparedCohort, prepare
+from training.data.reading import gate_settings, rules_digest
+from training.data.report import data_report, refuse_none_left
+from training.data.sheet import read_sheet
+from training.folder import RunFolder, write_json, write_whole
+from training.records import Cohort, Inputs, Progress
+from training.settings.experiment import Experiment
+
+_PRIVATE = 0o600
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedRun:
+    """A prepared run.
+
+    Attributes:
+        inputs: prepared arrays in the cohort's order, mapped from the cache.
+    """
+
+    experiment: Experiment
+    cohort: Cohort
+    inputs: Inputs = field(repr=False)
+
+
+def prepare_run(  # noqa: PLR0917 - six different things, each with a type of its own
+    experiment: Experiment,
+    manifest: Path,
+    root: Path,
+    run: RunFolder,
+    cache: Path | None,
+    progress: Progress,
+) -> Cohort:
+    """Read, check and prepare the data of an experiment into its run folder.
+
+    It may be called again at any time: after a kill it goes on, after its end it changes nothing.
+
+    Args:
+        root: folder that the manifest's paths are relative to.
+        cache: folder of prepared arrays; None: in the run folder.
+
+    Raises:
+        SetupFault: `settings_invalid`: the run folder is of other settings, another manifest or
+            other ECG files, or no vessel has enough positives; and as `prepare`.
+    """
+    digest = read_sheet(manifest, experiment.data).digest
+    _claim(experiment, digest, root, run, cache)
+    prepared = prepare(
+        experiment.data,
+        experiment.labels,
+        preset(experiment.data.preset),
+        manifest=manifest,
+        root=root,
+        cache=cache or run.cache,
+        progress=progress,
+    )
+    refuse_none_left(prepared.cohort, experiment.labels)
+    if run.cohort.exists():
+        _refuse_other_ecgs(prepared.cohort, run)
+        return prepared.cohort
+    _write(prepared, experiment, run)
+    return prepared.cohort
+
+
+def is_prepared(run: RunFolder) -> bool:
+    """Whether the data of this run is whole."""
+    return run.cohort.exists()
+
+
+def open_run(run: RunFolder) -> OpenedRun:
+    """The experiment, its cohort, and the arrays.
+
+    Raises:
+        SetupFault: `run_folder_unfit`: not prepared, or its cache is gone or damaged.
+    """
+    if not is_prepared(run):
+        raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, "no cohort is prepared in it")
+    experiment = stored_experiment(run)
+    cohort = Cohort.load(run.cohort)
+    rules = rules_digest(preset(experiment.data.preset), gate_settings())
+    folder = run.path / str(_place(run)["cache"])
+    if not folder.is_dir():
+        raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, "the cache of prepared arrays is gone")
+    return OpenedRun(experiment, cohort, Cache(folder, rules).inputs(cohort.keys))
+
+
+def stored_experiment(run: RunFolder) -> Experiment:
+    """The settings that a run folder was made with.
+
+    Raises:
+        SetupFault: `run_folder_unfit`.
+    """
+    try:
+        return Experiment.model_validate_json(run.settings.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, "settings.json cannot be read") from None
+
+
+def read_mv(run: RunFolder, keys: Sequence[str], root: Path | None = None) -> Iterator[Millivolts]:
+    """(12, 5000) mV at 500 Hz of some ECGs of a run, unfiltered; `partial(read_mv, run)` is what
+    an evaluation takes. One that cannot be read any more is left out.
+
+    Args:
+        root: where the ECGs lie now; None: where they lay when the run was prepared.
+    """
+    experiment, private = stored_experiment(run), pd.read_parquet(run.private)
+    read = millivolts_reader(
+        dict(zip(private["key"], private["path"], strict=True)),
+        root or Path(_place(run)["root"]),
+        experiment.data.arrays,
+        preset(experiment.data.preset),
+    )
+    return read(keys)
+
+
+def _claim(
+    experiment: Experiment, digest: str, root: Path, run: RunFolder, cache: Path | None
+) -> None:
+    """Make the run folder this experiment's, or refuse one that holds another's cohort."""
+    resolved = experiment.model_dump(mode="json")
+    if is_prepared(run):
+        _refuse_other(resolved, digest, run)
+    else:
+        write_json(run.settings, resolved)
+        write_json(run.environment, environment(experiment))
+    where = "cache" if cache is None else str(cache.absolute())
+    place = {"manifest_digest": digest, "root": str(root.absolute()), "cache": where}
+    write_json(run.place, place)
+    run.place.chmod(_PRIVATE)
+
+
+def _refuse_other(resolved: dict[str, Any], digest: str, run: RunFolder) -> None:
+    if key := _first_difference(resolved, stored_experiment(run).model_dump(mode="json")):
+        raise SetupFault(
+            ReasonCode.SETTINGS_INVALID,
+            f"the run folder was made with another {key}; use a new run folder",
+        )
+    if _place(run)["manifest_digest"] != digest:
+        raise SetupFault(
+            ReasonCode.SETTINGS_INVALID,
+            "the run folder was made from another manifest; use a new run folder",
+        )
+
+
+def _first_difference(new: Any, old: Any, key: str = "") -> str:
+    """The first key whose values differ, dotted; empty where none do."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        for name in (*new, *old):
+            below = f"{key}.{name}" if key else str(name)
+            if found := _first_difference(new.get(name), old.get(name), below):
+                return found
+        return ""
+    return "" if new == old else key
+
+
+def _place(run: RunFolder) -> dict[str, Any]:
+    try:
+        place: dict[str, Any] = json.loads(run.place.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, "place.json cannot be read") from None
+    return place
+
+
+def _refuse_other_ecgs(cohort: Cohort, run: RunFolder) -> None:
+    stored = Cohort.load(run.cohort)
+    if stored.keys != cohort.keys or stored.patients != cohort.patients:
+        raise SetupFault(
+            ReasonCode.SETTINGS_INVALID,
+            "the ECG files are not those that the run was made from; use a new run folder",
+        )
+
+
+def _write(prepared: PreparedCohort, experiment: Experiment, run: RunFolder) -> None:
+    """The cohort last: where it is, everything is."""
+    run.private.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(run.private, lambda aside: prepared.private.to_parquet(aside, index=False))
+    run.private.chmod(_PRIVATE)
+    write_whole(run.excluded, lambda aside: prepared.excluded.to_parquet(aside, index=False))
+    write_json(run.data_report, data_report(prepared, experiment))
+    write_whole(run.cohort, prepared.cohort.save)
