@@ -15,12 +15,35 @@ def masked_bce(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (T,) losses, 0 for a task without any label in the batch; and (T,) whether it has one.
     """
+    n_known = known_labels(labels)
+    return masked_bce_sum(logits, labels) / n_known.clamp(min=1), n_known > 0
+
+
+def known_labels(labels: Tensor) -> Tensor:
+    """(B, T) -> (T,) how many labels of each task are not missing, int64."""
+    return torch.isfinite(labels).sum(dim=0)
+
+
+def masked_bce_sum(logits: Tensor, labels: Tensor, positive_weight: Tensor | None = None) -> Tensor:
+    """Sum of the binary cross entropies of each task over the ECGs that have its label.
+
+    A sum, because the divisor is that of the whole step: a micro-batch or a process does not
+    know it (docs/why/0027).
+
+    Args:
+        logits: (B, T).
+        labels: (B, T) with 1, 0, or NaN where the label is missing.
+        positive_weight: (T,) factor on the positives; None: 1.
+
+    Returns:
+        (T,).
+    """
     is_known = torch.isfinite(labels)
     target = torch.where(is_known, labels, torch.zeros_like(labels))
-    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    n_known = is_known.sum(dim=0)
-    total = torch.where(is_known, each, torch.zeros_like(each)).sum(dim=0)
-    return total / n_known.clamp(min=1), n_known > 0
+    each = functional.binary_cross_entropy_with_logits(
+        logits, target, reduction="none", pos_weight=positive_weight
+    )
+    return torch.where(is_known, each, torch.zeros_like(each)).sum(dim=0)
 
 
 class UncertaintyWeights(nn.Module):
@@ -28,7 +51,7 @@ class UncertaintyWeights(nn.Module):
 
     Source: Kendall, Gal, Cipolla, "Multi-task learning using uncertainty to weigh losses",
     CVPR 2018, in the form of the published recipe. s is held within +-limit: a rare task's tiny
-    loss would otherwise drive its weight without bound.
+    loss would otherwise drive its weight without bound. While s is not learned all weights are 1.
     """
 
     def __init__(self, n_tasks: int, limit: float) -> None:

@@ -8,6 +8,9 @@ flat gradients; they know no net and no optimiser.
 import torch
 from torch import Tensor
 
+_COLUMNS = 1 << 16
+"""Gradient entries that are widened to float64 at once: a piece stays in the cache."""
+
 
 def project(gradients: Tensor, generator: torch.Generator) -> Tensor:
     """Project every task's gradient off those that it conflicts with.
@@ -19,9 +22,18 @@ def project(gradients: Tensor, generator: torch.Generator) -> Tensor:
     Returns:
         (T, P); their sum or mean is the direction of the step.
     """
-    doubled = gradients.double()
-    coefficients = projection_coefficients(doubled @ doubled.T, generator)
-    return coefficients.to(gradients.dtype) @ gradients
+    coefficients = projection_coefficients(gram_matrix(gradients), generator)
+    return coefficients.to(gradients) @ gradients
+
+
+def gram_matrix(gradients: Tensor) -> Tensor:
+    """(T, P) -> (T, T) inner products in float64, on the CPU; the gradients are read once."""
+    gram = torch.zeros(len(gradients), len(gradients), dtype=torch.float64, device=gradients.device)
+    at_once = _COLUMNS if gradients.is_cpu else gradients.shape[1]
+    for piece in torch.split(gradients, at_once, dim=1):
+        wide = piece.double()
+        gram.addmm_(wide, wide.T)
+    return gram.cpu()
 
 
 def projection_coefficients(gram: Tensor, generator: torch.Generator) -> Tensor:
@@ -44,3 +56,8 @@ def projection_coefficients(gram: Tensor, generator: torch.Generator) -> Tensor:
             if other != task and inner < 0:
                 coefficients[task, other] -= inner / gram[other, other]
     return coefficients
+
+
+def n_conflicts(gram: Tensor) -> int:
+    """Pairs of tasks whose gradients point against each other: negative inner product."""
+    return int((torch.triu(gram, diagonal=1) < 0).sum())

@@ -1,0 +1,1 @@
+"""From a start to weights: the loop, its checkpoints, the choice of an epoch, predictions."""

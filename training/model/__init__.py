@@ -1,0 +1,1 @@
+"""The net that a fit begins with."""
