@@ -232,13 +232,14 @@ class Measure:
     """One number of an evaluation.
 
     Attributes:
+        scope: `macro` is the mean over the vessels that are not experimental.
         group: `overall`, or a subgroup such as `sex: female`.
         cut: `low` or `high`, for what is measured at a cut: at or above it against below it.
         stratum: for what is measured within one stratum.
         at: a day, or the prevalence that PPV and NPV are stated at.
     """
 
-    scope: Scope
+    scope: Scope | Literal["macro"]
     quantity: Quantity
     estimate: Estimate
     n: int

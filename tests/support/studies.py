@@ -1,66 +1,87 @@
-"""A drawn study with known calibration, follow-up and subgroups; no real patient is in it."""
+"""Studies of any size for tests of an evaluation: risks that rank as told, and covariates."""
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ecgbatch.terms import Vessel
+from training.evaluation.section import Context
 from training.records import COVARIATES, Study
-from training.terms import NO_GRADE
+from training.settings.evaluation import BootstrapSettings, EvaluationSettings
 
-_OFFSETS = np.array([-1.2, -3.0, -0.6, -1.0])
+CUTS = {
+    Vessel.RCA: (0.08, 0.35),
+    Vessel.LAD: (0.08, 0.35),
+    Vessel.LCX: (0.08, 0.35),
+    "any_vessel": (0.15, 0.45),
+}
 
 
-def drawn_study(n: int = 300, seed: int = 0, name: str = "drawn", **changed: bool) -> Study:
-    """Risks that are calibrated by construction, and events that depend on them.
+def study(n: int = 400, seed: int = 0, separation: float = 1.2, **changed: Any) -> Study:
+    """n index ECGs of as many patients; LM is rare and experimental.
 
     Args:
-        changed: `is_synthetic`, `has_deaths`, `has_follow_up`.
+        changed: fields of the study in place of those made here.
     """
     rng = np.random.default_rng(seed)
-    shared = rng.normal(0.0, 1.0, (n, 1))
-    logits = _OFFSETS + shared + rng.normal(0.0, 0.6, (n, 4))
-    probabilities = 1.0 / (1.0 + np.exp(-logits))
-    labels = (rng.random((n, 4)) < probabilities).astype(np.float32)
-    grades = np.where(labels == 1, 3, rng.integers(0, 3, (n, 4))).astype(np.int8)
-    missing = rng.random((n, 4)) < 0.02
-    labels[missing], grades[missing] = np.nan, NO_GRADE
-    return Study(
-        name=name,
-        keys=tuple(f"{place:064x}" for place in range(n)),
-        patients=tuple(f"p{place:06d}" for place in range(n)),
-        probabilities=probabilities,
-        labels=labels,
-        grades=grades,
-        covariates=_covariates(rng, shared[:, 0], **changed),
-        experimental=(Vessel.LM,),
-        is_synthetic=changed.get("is_synthetic", True),
+    shares = np.array([0.15, 0.02, 0.20, 0.12])
+    burden = rng.normal(size=(n, 4)) + 0.5 * rng.normal(size=(n, 1))
+    thresholds = np.quantile(burden, 1 - shares, axis=0).diagonal()
+    is_positive = burden > thresholds
+    grades = np.where(
+        is_positive,
+        rng.choice([3, 4], size=(n, 4), p=[0.8, 0.2]),
+        np.digitize(burden, [0.0, 0.6, 1.2]).clip(0, 2),
     )
+    prior = np.log(shares / (1 - shares))
+    logits = prior + separation * (is_positive - shares) + rng.normal(size=(n, 4))
+    values: dict[str, Any] = {
+        "name": "test study",
+        "keys": tuple(f"{index:064x}" for index in range(n)),
+        "patients": tuple(f"p{index:06d}" for index in range(n)),
+        "probabilities": 1 / (1 + np.exp(-logits)),
+        "labels": is_positive.astype(np.float32),
+        "grades": grades.astype(np.int8),
+        "covariates": covariates(n, rng),
+        "experimental": (Vessel.LM,),
+        "is_synthetic": True,
+    }
+    return Study(**{**values, **changed})
 
 
-def _covariates(rng: np.random.Generator, risk: np.ndarray, **changed: bool) -> pd.DataFrame:
-    n = len(risk)
-    start = pd.Timestamp("2022-01-03 09:00") + pd.to_timedelta(rng.integers(0, 300, n), unit="D")
-    event = rng.exponential(1500.0 * np.exp(-0.9 * risk))
-    death = rng.exponential(4000.0 * np.exp(-0.3 * risk))
-    followed = rng.uniform(200.0, 900.0, n)
-    has = changed.get("has_follow_up", True)
-    frame = pd.DataFrame({column: pd.Series([None] * n) for column in COVARIATES}).assign(
-        sex=np.where(rng.random(n) < 0.45, "female", "male"),
-        age_years=rng.normal(62.0, 11.0, n).clip(30.0, 90.0),
-        device=np.where(rng.random(n) < 0.5, "cart A", "cart B"),
-        site="north",
-        statement_normal=rng.random(n) < 0.3,
-        pretest_probability=(0.1 + 0.05 * risk + rng.normal(0, 0.03, n)).clip(0.01, 0.9),
-        ecg_at=start,
-        ccta_at=start + pd.Timedelta(days=5),
-        gap_days=5.0,
-        event_at=_dated(start, event, (event < np.minimum(followed, death)) & has),
-        death_at=_dated(start, death, (death < followed) & changed.get("has_deaths", True)),
-        followed_until=_dated(start, np.minimum(followed, death), np.full(n, has)),
+def covariates(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Every column of COVARIATES; a few cells are missing, the follow-up is empty."""
+    frame = pd.DataFrame(
+        {
+            "sex": rng.choice(["female", "male"], size=n),
+            "age_years": rng.normal(62, 11, size=n).round(1),
+            "device": rng.choice(["MAC 2000", "MAC VU360"], size=n, p=[0.3, 0.7]),
+            "site": rng.choice(["north", "south"], size=n),
+            "statement_normal": rng.choice([True, False], size=n),
+            "pretest_probability": rng.beta(1.5, 8, size=n),
+            "ccta_at": pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(n), unit="D"),
+        }
     )
-    return frame.astype(COVARIATES)
+    frame = frame.reindex(columns=list(COVARIATES)).astype(COVARIATES)
+    frame.loc[frame.index[::17], "sex"] = pd.NA
+    return frame
 
 
-def _dated(start: pd.DatetimeIndex, days: np.ndarray, known: np.ndarray) -> pd.Series:
-    dates = pd.Series(start + pd.to_timedelta(np.where(known, np.floor(days), 0.0), unit="D"))
-    return dates.where(known)
+def context(of: Study, n_resamples: int = 40, **changed: Any) -> Context:
+    """A context with cuts for all but LM.
+
+    Args:
+        changed: settings of the evaluation.
+    """
+    settings = EvaluationSettings.model_validate({"decision_points": 30, **changed})
+    return Context(of, CUTS, settings, BootstrapSettings(n_resamples=n_resamples))
+
+
+def without(of: Study, *columns: str) -> Study:
+    """The same with some covariates unknown of every ECG."""
+    frame = of.covariates.copy()
+    for column in columns:
+        frame[column] = pd.Series([pd.NA] * len(frame)).astype(COVARIATES[column])
+    return replace(of, covariates=frame)

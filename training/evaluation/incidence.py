@@ -14,11 +14,12 @@ from training.evaluation import incidence_figures
 from training.evaluation.competing import Curve, Ending, Endings, cumulative_incidence
 from training.evaluation.follow_up import FollowUp, follow_up
 from training.evaluation.section import Context, Findings, Picture, Table
-from training.evaluation.strata_of import STRATA, Strata, strata_of
 from training.evaluation.style import named
-from training.records import Array, Estimate, Measure
+from training.evaluation.wording import percent
+from training.records import Array, Estimate, Measure, Rows
 from training.settings.evaluation import IncidenceSettings
 from training.statistics.any_vessel import SCOPES, task_of
+from training.statistics.decisions import classes
 from training.terms import Quantity
 
 TITLE = "Events after the ECG"
@@ -55,7 +56,7 @@ def examine(context: Context) -> Findings:
         _of_scope(
             scope,
             named(scope, study.experimental),
-            strata_of(task_of(study, scope).scores[found.rows], context.cuts[scope]),
+            classes(task_of(study, scope).scores[found.rows], context.cuts[scope]),
             found,
         )
         for scope in SCOPES
@@ -74,14 +75,14 @@ def examine(context: Context) -> Findings:
     )
 
 
-def _of_scope(scope: Scope, name: str, places: Strata, found: FollowUp) -> OfScope:
+def _of_scope(scope: Scope, name: str, places: Rows, found: FollowUp) -> OfScope:
     curves = {
         stratum: cumulative_incidence(
             found.days[places == place],
             found.endings[places == place],
             death_competes=_competes(found),
         )
-        for place, stratum in enumerate(STRATA)
+        for place, stratum in enumerate(Stratum)
         if (places == place).any()
     }
     return OfScope(scope, name, curves, log_rank(found.days, found.endings, places))
@@ -91,7 +92,7 @@ def _competes(found: FollowUp) -> bool:
     return bool((found.endings == Ending.DEATH).any())
 
 
-def log_rank(days: Array, endings: Endings, groups: Strata) -> float | None:
+def log_rank(days: Array, endings: Endings, groups: Rows) -> float | None:
     """p of the log-rank test across groups, cause-specific: a death is censored.
 
     Returns:
@@ -135,7 +136,7 @@ def _table(scope: OfScope, settings: IncidenceSettings) -> Table:
             "events": curve.event_days.size,
         }
         for day in settings.bar_days:
-            row[f"{day:g} days"] = curve.at(day)
+            row[f"{day:g} days"] = percent(curve.at(day))
             row[f"at risk on day {day:g}"] = curve.n_at_risk(day)
         rows.append(row)
     title = f"Cumulative incidence of a new myocardial infarction: {scope.name}"
@@ -143,7 +144,10 @@ def _table(scope: OfScope, settings: IncidenceSettings) -> Table:
 
 
 def _log_ranks(scopes: Sequence[OfScope]) -> Table:
-    rows = [{"scope": one.name, "strata": len(one.curves), "p": one.log_rank} for one in scopes]
+    rows = [
+        {"scope": one.name, "strata": len(one.curves), "p": incidence_figures.p_text(one.log_rank)}
+        for one in scopes
+    ]
     note = "Cause-specific: a death is censored. Not corrected for the number of scopes."
     return Table("Log-rank test across strata", pd.DataFrame(rows), note)
 

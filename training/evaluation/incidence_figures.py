@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ecgbatch.terms import Stratum
 from training.evaluation.competing import Curve
 from training.evaluation.style import BAND, STRATUM_COLOURS, WIDTH, in_percent, styled, titled
+from training.evaluation.wording import NONE
 from training.records import Study
 
 Curves = Mapping[Stratum, Curve]
@@ -29,7 +30,7 @@ def curves(
     in_percent(above.yaxis)
     above.set_ylabel("cumulative incidence")
     if log_rank is not None:
-        above.set_title(f"log-rank p {_p_text(log_rank)}", loc="right")
+        above.set_title(f"log-rank p {p_text(log_rank)}", loc="right")
     above.legend(loc="upper left")
     _numbers(below, found, span)
     return figure
@@ -77,14 +78,14 @@ def bars(
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes, (name, of_scope) in zip(panels, found.items(), strict=False):
         _bars(axes, of_scope, days)
-        axes.set_title(name, loc="left")
+        axes.set_title(name, loc="left", fontweight="bold")
     for axes in panels[len(found) :]:
         axes.set_visible(False)
     handles = [
         panels[0].bar([0], [0], color=colour, label=str(stratum))
         for stratum, colour in STRATUM_COLOURS.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    figure.legend(handles=handles, loc="outside upper right", ncols=3)
     figure.supylabel("cumulative incidence", fontsize=9)
     figure.supxlabel(f"days after the ECG, counted from day {landmark:g}", fontsize=9)
     return figure
@@ -106,5 +107,8 @@ def _bars(axes: Axes, of_scope: Curves, days: Sequence[float]) -> None:
     in_percent(axes.yaxis)
 
 
-def _p_text(p: float) -> str:
+def p_text(p: float | None) -> str:
+    """As a table or a title shows it."""
+    if p is None:
+        return NONE
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"

@@ -37,11 +37,16 @@ class Context:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A table as it is shown; the index is not."""
+    """A table as it is shown; the index is not.
+
+    Attributes:
+        thin: what a report shows of a frame too long for it, which goes to Parquet; None: all.
+    """
 
     title: str
     frame: pd.DataFrame = field(repr=False)
     note: str = ""
+    thin: pd.DataFrame | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

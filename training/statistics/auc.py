@@ -1,14 +1,12 @@
 """Areas under the ROC and the precision-recall curve, with ties, weights and intervals."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
-from training.records import Array, Estimate, Rows, Task
+from training.records import Array, Estimate, Task
 from training.settings.evaluation import BootstrapSettings
 from training.statistics import bootstrap as resampling
 from training.statistics.bootstrap import Statistic, divided, each_counts_once
@@ -16,107 +14,67 @@ from training.statistics.bootstrap import Statistic, divided, each_counts_once
 _Z = float(norm.ppf(0.975))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ranked:
-    """ECGs with a label, by rising score, for statistics that take weights.
+def areas_statistic(labels: Array, scores: Array) -> Statistic:
+    """AUROC and AUPRC, two columns, from one sort.
 
-    Attributes:
-        rows: (M,) of the task, without missing labels. is_positive: (M,).
-        starts, ends: (M,) where the ECGs of equal score begin, and where they have ended.
+    AUROC is the Mann-Whitney statistic: how often a positive scores above a negative, ties
+    counting half (Bamber 1975). AUPRC is average precision: the mean over positives of the
+    precision at their score, a step sum without interpolation (Davis and Goadrich 2006).
+    AUROC is undefined where the weights leave one class alone, AUPRC without positives.
+
+    Args:
+        labels: (N,) 1, 0 or NaN, which is left out; scores: (N,).
     """
-
-    rows: Rows
-    is_positive: NDArray[np.bool_]
-    starts: Rows
-    ends: Rows
-
-
-def ranked(labels: Array, scores: Array) -> Ranked:
-    """Args: labels: (N,) 1, 0 or NaN; scores: (N,)."""
     known = np.flatnonzero(np.isfinite(labels))
     rows = known[np.argsort(scores[known], kind="stable")]
     ordered = scores[rows]
-    return Ranked(
-        rows=rows,
-        is_positive=labels[rows] == 1,
-        starts=np.searchsorted(ordered, ordered, side="left"),
-        ends=np.searchsorted(ordered, ordered, side="right"),
-    )
-
-
-def auroc_statistic(labels: Array, scores: Array) -> Statistic:
-    """Mann-Whitney: how often a positive scores above a negative; ties count half (Bamber 1975).
-
-    Undefined where the weights leave one class alone.
-    """
-    order = ranked(labels, scores)
-    places = np.flatnonzero(order.is_positive)
+    places = np.flatnonzero(labels[rows] == 1)
+    # The ECGs of equal score begin at `starts` and have ended at `ends`, counted over all ECGs;
+    # the `own_` ones count over positives alone.
+    starts = np.searchsorted(ordered, ordered[places], side="left")
+    ends = np.searchsorted(ordered, ordered[places], side="right")
+    own_starts, own_ends = np.searchsorted(places, starts), np.searchsorted(places, ends)
 
     def of(counts: Array) -> Array:
-        mine = counts[:, order.rows]
-        below = _running(np.where(order.is_positive, 0.0, mine))
-        wins = 0.5 * (below[:, order.starts[places]] + below[:, order.ends[places]])
+        mine = counts[:, rows]
         positives = mine[:, places]
-        pairs = positives.sum(axis=1) * below[:, -1]
-        return divided((positives * wins).sum(axis=1), pairs)[:, None]
-
-    return of
-
-
-def auprc_statistic(labels: Array, scores: Array) -> Statistic:
-    """Average precision: the mean over positives of the precision at their score.
-
-    The step sum of recall times precision, without interpolation (Davis and Goadrich 2006).
-    Undefined without positives.
-    """
-    order = ranked(labels, scores)
-    places = np.flatnonzero(order.is_positive)
-
-    def of(counts: Array) -> Array:
-        mine = counts[:, order.rows]
-        positives = mine[:, places]
-        all_below = _running(mine)
-        positive_below = _running(np.where(order.is_positive, mine, 0.0))
-        starts = order.starts[places]
-        found = positive_below[:, -1:] - positive_below[:, starts]
-        called = all_below[:, -1:] - all_below[:, starts]
+        below, own_below = _running(mine), _running(positives)
+        at_starts, at_ends = below[:, starts], below[:, ends]
+        own_at_starts = own_below[:, own_starts]
+        wins = 0.5 * (at_starts - own_at_starts + at_ends - own_below[:, own_ends])
+        n_positives = own_below[:, -1]
+        n_negatives = below[:, -1] - n_positives
+        called, found = below[:, -1:] - at_starts, own_below[:, -1:] - own_at_starts
         precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
-        return divided((positives * precision).sum(axis=1), positives.sum(axis=1))[:, None]
-
-    return of
-
-
-def macro_statistic(
-    of_one: Callable[[Array, Array], Statistic], labels: Array, scores: Array
-) -> Statistic:
-    """Mean over tasks of `auroc_statistic` or `auprc_statistic`, all from the same weights.
-
-    Args:
-        labels, scores: (N, T), each task with both classes. Undefined where one task is.
-    """
-    parts = [of_one(labels[:, task], scores[:, task]) for task in range(labels.shape[1])]
-
-    def of(counts: Array) -> Array:
-        mean: Array = np.mean([part(counts) for part in parts], axis=0)
-        return mean
+        return np.stack(
+            [
+                divided((positives * wins).sum(axis=1), n_positives * n_negatives),
+                divided((positives * precision).sum(axis=1), n_positives),
+            ],
+            axis=1,
+        )
 
     return of
 
 
 def auroc(task: Task, settings: BootstrapSettings) -> Estimate | None:
     """With its interval over patients; None where one class is absent."""
-    known = task.known()
-    statistic = auroc_statistic(known.labels, known.scores)
-    return resampling.estimate(statistic, known.patients, settings)
+    return areas(task, settings)[0]
 
 
 def auprc(task: Task, settings: BootstrapSettings) -> Estimate | None:
     """With its interval over patients; None where one class is absent."""
+    return areas(task, settings)[1]
+
+
+def areas(task: Task, settings: BootstrapSettings) -> tuple[Estimate | None, Estimate | None]:
+    """AUROC and AUPRC from the same resamples."""
     known = task.known()
     if not has_both_classes(known.labels):
-        return None
-    statistic = auprc_statistic(known.labels, known.scores)
-    return resampling.estimate(statistic, known.patients, settings)
+        return None, None
+    statistic = areas_statistic(known.labels, known.scores)
+    first, second = resampling.estimates(statistic, known.patients, settings)
+    return first, second
 
 
 def has_both_classes(labels: Array) -> bool:
