@@ -85,3 +85,13 @@ def without(of: Study, *columns: str) -> Study:
     for column in columns:
         frame[column] = pd.Series([pd.NA] * len(frame)).astype(COVARIATES[column])
     return replace(of, covariates=frame)
+
+
+def repeated(of: Study, times: int = 2, spread: float = 0.3, seed: int = 1) -> Study:
+    """Each patient of a study `times` over, the logits of each ECG moved by `spread`."""
+    rng = np.random.default_rng(seed)
+    again = of.at(np.tile(np.arange(len(of)), times))
+    logits = np.log(again.probabilities / (1 - again.probabilities))
+    moved = 1 / (1 + np.exp(-logits - spread * rng.normal(size=logits.shape)))
+    keys = tuple(f"{index:064x}" for index in range(len(again)))
+    return replace(again, keys=keys, probabilities=moved)
