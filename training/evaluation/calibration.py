@@ -97,11 +97,11 @@ def _measures(scope: Scope, task: Task, context: Context) -> list[Measure]:
 
 
 def _table(context: Context, measures: list[Measure]) -> Table:
-    by_scope: dict[Scope, dict[Quantity, Estimate]] = {}
+    by_scope: dict[str, dict[Quantity, Estimate]] = {}
     counts = {}
     for one in measures:
         by_scope.setdefault(one.scope, {})[one.quantity] = one.estimate
-        counts[one.scope] = (one.n, one.n_positives)
+        counts[str(one.scope)] = (one.n, one.n_positives)
     rows = [
         {
             "scope": named(scope, context.study.experimental),
@@ -112,7 +112,8 @@ def _table(context: Context, measures: list[Measure]) -> Table:
             "Brier score": interval(of.get(Quantity.BRIER), 4),
             "expected calibration error": percent(of.get(Quantity.ECE)),
         }
-        for scope, of in by_scope.items()
+        for scope in SCOPES
+        if (of := by_scope.get(scope)) is not None
     ]
     note = "A Brier score depends on the prevalence: compare it within a row's task alone."
     return Table("Calibration", pd.DataFrame(rows), note)

@@ -87,7 +87,7 @@ def cumulative_incidence(days: Array, endings: Endings, *, death_competes: bool)
     d_event = _number_on(event_days, distinct)
     d_all = d_event + _number_on(np.sort(days[counted == Ending.DEATH]), distinct)
     survival = np.cumprod(1.0 - d_all / n)
-    before = np.concatenate([[1.0], survival[:-1]]) if distinct.size else survival
+    before: Array = np.concatenate([np.ones(1), survival[:-1]])[: distinct.size]
     incidence = np.cumsum(before * d_event / n)
     sd = np.sqrt(_variance(incidence, before, n, d_event, d_all))
     low, high = _limits(incidence, sd, n, of_survival=not death_competes)
