@@ -293,6 +293,12 @@ def load_measures(path: Path) -> tuple[Measure, ...]:
     return tuple(_measure(row) for row in frame.to_dict("records"))
 
 
+def _scope(word: str) -> Scope | Literal["macro"]:
+    if word == ANY_VESSEL:
+        return "any_vessel"
+    return "macro" if word == "macro" else Vessel(word)
+
+
 def _measure(row: Mapping[Hashable, Any]) -> Measure:
     return Measure(
         scope=_scope(str(row["scope"])),

@@ -1,0 +1,1 @@
+"""Findings as a page to read, and as rows of the table of evidence."""
