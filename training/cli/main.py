@@ -8,6 +8,7 @@ from ecgbatch import __version__
 
 COMMANDS = {
     "synthesise": ("synthesise", "command", "Write a synthetic cohort: ECG files and their table."),
+    "check-data": ("check_data", "command", "Read manifest and ECGs, and count what they give."),
     "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
     "golden-ecgs": ("former", "golden_ecgs", "Write the synthetic golden ECGs of the package."),
 }

@@ -1,0 +1,1 @@
+"""Who trains, chooses, sets cuts, tests: parts and folds by patient, and what is in each."""
