@@ -18,6 +18,7 @@ COMMANDS = {
     ),
     "export": ("export", "command", "Write the bundle of a finished run, proved."),
     "explain": ("explain", "command", "Draw what moved a bundle's output over the 12-lead page."),
+    "check-data": ("check_data", "command", "Read manifest and ECGs, and count what they give."),
     "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
     "golden-ecgs": ("golden_ecgs", "command", "Write the synthetic golden ECGs of the package."),
 }

@@ -135,7 +135,12 @@ def _claim(
     """Make the run folder this experiment's, or refuse one that holds another's cohort."""
     resolved = experiment.model_dump(mode="json")
     if is_prepared(run):
-        _refuse_other(resolved, digest, run)
+        refuse_other_settings(experiment, run)
+        if _place(run)["manifest_digest"] != digest:
+            raise SetupFault(
+                ReasonCode.SETTINGS_INVALID,
+                "the run folder was made from another manifest; use a new run folder",
+            )
     else:
         write_json(run.settings, resolved)
         write_json(run.environment, environment(experiment))
@@ -145,16 +150,13 @@ def _claim(
     run.place.chmod(_PRIVATE)
 
 
-def _refuse_other(resolved: dict[str, Any], digest: str, run: RunFolder) -> None:
+def refuse_other_settings(experiment: Experiment, run: RunFolder) -> None:
+    """Raises: SetupFault, `settings_invalid`: the run folder was made with another setting."""
+    resolved = experiment.model_dump(mode="json")
     if key := _first_difference(resolved, stored_experiment(run).model_dump(mode="json")):
         raise SetupFault(
             ReasonCode.SETTINGS_INVALID,
             f"the run folder was made with another {key}; use a new run folder",
-        )
-    if _place(run)["manifest_digest"] != digest:
-        raise SetupFault(
-            ReasonCode.SETTINGS_INVALID,
-            "the run folder was made from another manifest; use a new run folder",
         )
 
 
