@@ -313,12 +313,6 @@ def _measure(row: Mapping[Hashable, Any]) -> Measure:
     )
 
 
-def _scope(word: str) -> Scope | Literal["macro"]:
-    if word == "macro":
-        return "macro"
-    return "any_vessel" if word == ANY_VESSEL else Vessel(word)
-
-
 Progress = Callable[[str, int, int], None]
 """(what is being done, how much is done, of how much)."""
 
