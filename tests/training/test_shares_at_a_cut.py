@@ -197,3 +197,16 @@ def test_spread_and_agreement_within_patients_are_those_of_the_pairs_by_hand() -
     assert at_once(within_statistic(values, kept), 5) == pytest.approx(np.sqrt([0.08 / 3]))
     classes = np.array([1, 1, 0, 0, 2])
     assert at_once(agreement_statistic(classes, kept), 5) == pytest.approx(np.array([2 / 4]))
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says_with_repeated_patients() -> None:
+    rng = np.random.default_rng(0)
+    truth, held = 0.97, 0
+    for _ in range(400):
+        patients = np.repeat(np.arange(60), rng.integers(1, 4, size=60))
+        of_patient = rng.beta(truth * 2.3, (1 - truth) * 2.3, size=60)
+        hits = rng.random(len(patients)) < of_patient[patients]
+        found = proportions.proportion(hits, np.ones(len(hits), dtype=bool), patients)
+        assert found is not None
+        held += found.low <= truth <= found.high
+    assert 0.91 < held / 400 < 0.99

@@ -62,9 +62,12 @@ def wilson(share: float, n: float) -> Estimate:
 
 
 def complement(estimate: Estimate | None) -> Estimate | None:
-    """1 - a share: its interval turned round."""
-    if estimate is None:
-        return None
+    """1 - a share: its interval turned round; None for None."""
+    return None if estimate is None else inverse(estimate)
+
+
+def inverse(estimate: Estimate) -> Estimate:
+    """1 - a share that is defined."""
     return Estimate(1.0 - estimate.value, 1.0 - estimate.high, 1.0 - estimate.low)
 
 
