@@ -21,6 +21,7 @@ from ecgbatch.terms import ReasonCode
 from tests.support.ecgs import heartbeats, write_muse, write_wfdb
 from tests.support.manifests import COLUMNS, of_beats, row, settings, write_csv
 from training.cli.main import main
+from training.cli.prepared import opened_run
 from training.data.prepare import BATCH
 from training.data.run import open_run, prepare_run, read_mv
 from training.folder import RunFolder
@@ -298,6 +299,32 @@ def test_nothing_leads_back_to_a_patient_but_the_private_file(
         if path.is_file() and path != run.private:
             assert b"ZQP" not in path.read_bytes(), path.name
             assert b"subject" not in path.read_bytes(), path.name
+
+
+def test_fit_opens_what_is_prepared_and_prepares_what_is_not(
+    tmp_path: Path, beats: list[dict[str, object]]
+) -> None:
+    manifest = write_csv(tmp_path / "manifest.csv", beats)
+    config = tmp_path / "experiment.toml"
+    config.write_text(toml_of(settings().model_dump(mode="json", exclude_none=True)))
+    run = RunFolder(tmp_path / "run")
+    opened = partial(opened_run, run, quiet, root=None, cache=None)
+    with pytest.raises(SetupFault, match="give --config and --manifest"):
+        opened(config=config, manifest=None)
+    # The other place of the cache is remembered.
+    cache = tmp_path / "elsewhere"
+    first = opened_run(run, quiet, config=config, manifest=manifest, root=None, cache=cache)
+    shutil.rmtree(tmp_path / "ecg")
+    rows = np.array([3])
+    for again in (opened(config=config, manifest=manifest), opened(config=None, manifest=None)):
+        assert again.cohort.keys == first.cohort.keys
+        np.testing.assert_array_equal(again.inputs.take(rows), first.inputs.take(rows))
+    write_csv(manifest, beats[:4])
+    with pytest.raises(SetupFault, match="another manifest"):
+        opened(config=config, manifest=manifest)
+    shutil.rmtree(cache)
+    with pytest.raises(SetupFault, match="cache of prepared arrays is gone"):
+        opened(config=None, manifest=None)
 
 
 @pytest.fixture

@@ -130,6 +130,8 @@ def _notes(prepared: PreparedCohort, experiment: Experiment, shared: Sequence[in
     ]
     if not labels.binary:
         notes += [f"{task} is experimental by the settings." for task in labels.experimental]
+    if n_late := int((cohort.covariates["death_at"] < cohort.covariates["ecg_at"]).sum()):
+        notes.append(f"{n_late} ECGs are dated after the death of their patient.")
     if n_odd := _odd_gaps(prepared):
         notes.append(f"{n_odd} rows state another gap than their dates; the dates count.")
     if shared:
