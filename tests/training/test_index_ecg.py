@@ -109,7 +109,7 @@ def cohorts(draw: st.DrawFn) -> list[Candidate]:
 
 
 @given(cohorts())
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=50, deadline=None)
 def test_nearest_before_is_what_a_search_over_all_ecgs_of_the_ccta_finds(
     ecgs: list[Candidate],
 ) -> None:
@@ -129,7 +129,7 @@ def test_nearest_before_is_what_a_search_over_all_ecgs_of_the_ccta_finds(
 
 
 @given(cohorts(), st.randoms(use_true_random=False), st.sampled_from(["nearest_before", "nearest"]))
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=50, deadline=None)
 def test_the_choice_does_not_depend_on_the_order_of_the_manifest(
     ecgs: list[Candidate], random: Any, mode: Mode
 ) -> None:

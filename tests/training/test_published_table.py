@@ -86,8 +86,9 @@ def test_a_typing_error_in_a_grade_is_refused_where_the_published_code_made_it_a
 def test_an_external_cohort_is_prepared_as_another_bundle_wants_it(tmp_path: Path) -> None:
     lines = table()
     one = loaded(tmp_path, lines)
+    published = load_experiment(folder("config") / "train.anyecg-ccta.toml").data
     other = prepare(
-        load_experiment(folder("config") / "train.anyecg-ccta.toml").data,
+        published.model_copy(update={"processes": 1}),
         LabelSettings(),
         preset("ecgfounder"),
         manifest=tmp_path / "table.csv",

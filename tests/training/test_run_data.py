@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +22,7 @@ from ecgbatch.terms import ReasonCode
 from tests.support.ecgs import heartbeats, write_muse, write_wfdb
 from tests.support.manifests import COLUMNS, of_beats, row, settings, write_csv
 from training.cli.main import main
+from training.cli.prepared import opened_run
 from training.data.prepare import BATCH
 from training.data.run import open_run, prepare_run, read_mv
 from training.folder import RunFolder
@@ -138,11 +140,14 @@ def test_what_cannot_be_used_is_listed_with_row_and_reason_and_never_zero_filled
     write_wfdb(ecg, "e1", flat)
     (ecg / "linked.hea").symlink_to(ecg / "e2.hea")
     (tmp_path / "aside").symlink_to(ecg)
+    os.mkfifo(ecg / "pipe.xml")
     (ecg / "text.xml").write_text("hello", encoding="utf-8")
     np.save(ecg / "bare.npy", heartbeats(3))
     unusable = {
         "ecg/linked.hea": "not_regular",
         "aside/e2.hea": "not_regular",
+        "ecg": "not_regular",
+        "ecg/pipe.xml": "not_regular",
         "../secret.hea": "path_outside_root",
         "/etc/passwd": "path_outside_root",
         "ecg/none.hea": "gone",
@@ -154,10 +159,22 @@ def test_what_cannot_be_used_is_listed_with_row_and_reason_and_never_zero_filled
     unlabelled = row("Y", "ecg/e2.hea", **dict.fromkeys(("RCA", "LM", "LAD", "LCX"), ""))
     cohort, run = prepared(tmp_path, [*beats, *bad, unlabelled])
     expected = {2: "incomplete", 3: "lead_flat", **dict(enumerate(unusable.values(), 10))}
-    assert exclusions(run) == {**expected, 18: "no_label"}
+    assert exclusions(run) == {**expected, 20: "no_label"}
     assert len(cohort) == 6
     report = json.loads(run.data_report.read_text())
     assert report["rows"] == len(cohort) + sum(report["excluded"].values())
+
+
+def test_what_the_gates_flag_is_counted_but_stays(tmp_path: Path) -> None:
+    large = heartbeats(1) * 5
+    write_wfdb(tmp_path, "large", large, comments=("age: 15",))
+    write_wfdb(tmp_path, "plain", heartbeats(2))
+    rows = [row("a", "large", RCA="severe"), row("b", "plain")]
+    cohort, run = prepared(tmp_path, rows)
+    report = json.loads(run.data_report.read_text())
+    assert len(cohort) == 2
+    assert (report["flags"]["age_under_18"], report["flags"]["unit_suspected"]) == (1, 1)
+    assert any("outside the intended use" in note for note in report["notes"])
 
 
 def test_a_header_of_another_patient_or_time_excludes_its_ecg(tmp_path: Path) -> None:
@@ -298,6 +315,32 @@ def test_nothing_leads_back_to_a_patient_but_the_private_file(
         if path.is_file() and path != run.private:
             assert b"ZQP" not in path.read_bytes(), path.name
             assert b"subject" not in path.read_bytes(), path.name
+
+
+def test_fit_opens_what_is_prepared_and_prepares_what_is_not(
+    tmp_path: Path, beats: list[dict[str, object]]
+) -> None:
+    manifest = write_csv(tmp_path / "manifest.csv", beats)
+    config = tmp_path / "experiment.toml"
+    config.write_text(toml_of(settings().model_dump(mode="json", exclude_none=True)))
+    run = RunFolder(tmp_path / "run")
+    opened = partial(opened_run, run, quiet, root=None, cache=None)
+    with pytest.raises(SetupFault, match="give --config and --manifest"):
+        opened(config=config, manifest=None)
+    # The other place of the cache is remembered.
+    cache = tmp_path / "elsewhere"
+    first = opened_run(run, quiet, config=config, manifest=manifest, root=None, cache=cache)
+    shutil.rmtree(tmp_path / "ecg")
+    rows = np.array([3])
+    for again in (opened(config=config, manifest=manifest), opened(config=None, manifest=None)):
+        assert again.cohort.keys == first.cohort.keys
+        np.testing.assert_array_equal(again.inputs.take(rows), first.inputs.take(rows))
+    write_csv(manifest, beats[:4])
+    with pytest.raises(SetupFault, match="another manifest"):
+        opened(config=config, manifest=manifest)
+    shutil.rmtree(cache)
+    with pytest.raises(SetupFault, match="cache of prepared arrays is gone"):
+        opened(config=None, manifest=None)
 
 
 @pytest.fixture

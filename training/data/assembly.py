@@ -24,12 +24,14 @@ class Assembled:
     """A cohort, and what became of every row of the manifest.
 
     Attributes:
+        readings: of each ECG of the cohort.
         rows: place in the manifest of each ECG of the cohort.
         not_index: why each of them is no index ECG; None where it is one.
         excluded: reason of each other row, by place in the manifest.
     """
 
     cohort: Cohort
+    readings: tuple[Reading, ...] = field(repr=False)
     rows: tuple[int, ...]
     not_index: tuple[NotIndex | None, ...]
     excluded: dict[int, Reason] = field(repr=False)
@@ -89,7 +91,8 @@ def assemble(
         covariates=_covariates(kept, manifest),
         experimental=experimental_tasks(manifest.tasks, manifest.labels[rows], is_index, labels),
     )
-    return Assembled(cohort, tuple(rows), tuple(not_index), excluded)
+    kept_readings = tuple(row.reading for row in kept)
+    return Assembled(cohort, kept_readings, tuple(rows), tuple(not_index), excluded)
 
 
 def index_mode(manifest: Manifest, settings: DataSettings, labels: LabelSettings) -> Mode:

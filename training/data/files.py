@@ -142,13 +142,16 @@ def _named_by(first: Member) -> tuple[str, ...]:
 
 def _member(folder: int, name: str, limit_bytes: int) -> Member:
     descriptor = os.open(name, _FILE, dir_fd=folder)
-    with os.fdopen(descriptor, "rb") as opened:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise InputFault(ReasonCode.NOT_REGULAR)
         if status.st_size > limit_bytes:
             raise InputFault(ReasonCode.FILE_TOO_LARGE)
-        return Member(name, opened.read(limit_bytes))
+        with os.fdopen(descriptor, "rb", closefd=False) as opened:
+            return Member(name, opened.read(limit_bytes))
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from training.data.sheet import read_sheet
 from training.records import Cohort, Progress
 from training.settings.data import DataSettings, LabelSettings
 
-BATCH = 32
+BATCH = 16
 """ECGs that a kill can cost: so many are read, then written to the cache together."""
 
 _READ = "reading ECGs"

@@ -15,7 +15,7 @@ from ecgbatch.identity import Pseudonymiser
 from ecgbatch.preprocessing.apply import to_input
 from ecgbatch.preprocessing.spec import PreprocessingSpec
 from ecgbatch.quality.checks import check, refusal
-from ecgbatch.records import Recording, RecordingBytes
+from ecgbatch.records import Finding, Recording, RecordingBytes
 from ecgbatch.settings import Settings, load_settings
 from ecgbatch.terms import SCORING_VERSION, ReasonCode
 
@@ -34,11 +34,13 @@ class Reading:
     Attributes:
         key: file digest.
         reason: why it cannot be used, None where it can; then nothing else is known.
+        flags: what the gates found that refuses nothing, each once.
         patient_mark: keyed hash of the identifier in the header, None where it names nobody.
     """
 
     key: str
     reason: ReasonCode | None = None
+    flags: tuple[ReasonCode, ...] = ()
     signal_digest: str | None = None
     patient_mark: str | None = field(default=None, repr=False)
     acquired_at: datetime | None = None
@@ -59,6 +61,7 @@ class Reading:
         """Raises: KeyError, TypeError, ValueError: not what `as_json` gives."""
         reason, at = stated["reason"], stated["acquired_at"]
         known = {
+            "flags": tuple(map(ReasonCode, stated["flags"])),
             "reason": None if reason is None else ReasonCode(reason),
             "acquired_at": None if at is None else datetime.fromisoformat(at),
         }
@@ -111,27 +114,34 @@ def read_one(
     """Decode, gate and prepare one ECG as `ecgbatch` does before it scores.
 
     Raises:
-        SetupFault: `reader_not_installed`: hundreds of ECGs must not drop out for one library.
+        SetupFault: `reader_not_installed`: hundreds of ECGs must not drop out for one library;
+            `out_of_memory`.
     """
     key = source.file_digest
     try:
         recording = decode(source)
-        found = refusal(check(recording, gates.quality, gates.eligibility))
-        if found is not None:
-            return Reading(key, found.reason), None
+        findings = check(recording, gates.quality, gates.eligibility)
+        refused = refusal(findings)
+        if refused is not None:
+            return Reading(key, refused.reason), None
         prepared = to_input(recording.signal, recording.sampling_frequency, spec)
+    except MemoryError:
+        raise SetupFault(ReasonCode.OUT_OF_MEMORY) from None
     except (Incomplete, InputFault, Refusal) as fault:
         if fault.reason is ReasonCode.READER_NOT_INSTALLED:
             raise SetupFault(fault.reason) from None
         return Reading(key, fault.reason), None
-    return _reading(key, recording, patients), prepared.signal
+    return _reading(key, recording, findings, patients), prepared.signal
 
 
-def _reading(key: str, recording: Recording, patients: Patients) -> Reading:
+def _reading(
+    key: str, recording: Recording, findings: tuple[Finding, ...], patients: Patients
+) -> Reading:
     identity = recording.identity
     at = identity.acquired_at
     return Reading(
         key=key,
+        flags=tuple(sorted({finding.reason for finding in findings})),
         signal_digest=recording.signal_digest,
         patient_mark=patients.mark(identity.patient_identifier),
         acquired_at=None if at is None else at.replace(microsecond=0, tzinfo=None),

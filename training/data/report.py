@@ -18,6 +18,8 @@ from training.splits.assignment import assign
 from training.splits.counts import counts
 from training.terms import GRADES, NO_GRADE, Exclusion
 
+_OUTSIDE = {ReasonCode.AGE_UNDER_18, ReasonCode.PACED}
+
 
 def refuse_none_left(cohort: Cohort, labels: LabelSettings) -> None:
     """Raises: SetupFault, `settings_invalid`: every task is experimental or short of positives."""
@@ -42,6 +44,7 @@ def data_report(prepared: PreparedCohort, experiment: Experiment) -> dict[str, A
         "patients": len(set(cohort.patients)),
         "excluded": counted(reason.value for reason in assembled.excluded.values()),
         "not_index": counted(why.value for why in assembled.not_index if why is not None),
+        "flags": counted(flag.value for one in assembled.readings for flag in one.flags),
         "tasks": _tasks(cohort, experiment),
         "groups": groups,
         "two_patients_rows": shared,
@@ -130,6 +133,10 @@ def _notes(prepared: PreparedCohort, experiment: Experiment, shared: Sequence[in
     ]
     if not labels.binary:
         notes += [f"{task} is experimental by the settings." for task in labels.experimental]
+    if n_outside := sum(not _OUTSIDE.isdisjoint(one.flags) for one in prepared.assembled.readings):
+        notes.append(f"{n_outside} ECGs are outside the intended use (age, pacing) and stay in.")
+    if n_late := int((cohort.covariates["death_at"] < cohort.covariates["ecg_at"]).sum()):
+        notes.append(f"{n_late} ECGs are dated after the death of their patient.")
     if n_odd := _odd_gaps(prepared):
         notes.append(f"{n_odd} rows state another gap than their dates; the dates count.")
     if shared:

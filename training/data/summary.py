@@ -17,6 +17,7 @@ def summary(report: Mapping[str, Any]) -> str:
             f"{report['index_ecgs']} index ECGs; the others are kept for repeatability",
             *_counts("not index", report["not_index"]),
             *_excluded(report["excluded"]),
+            *_counts("flagged, kept", report["flags"]),
             "",
             *_tasks(report["tasks"]),
             *_groups(report["groups"]),
