@@ -75,6 +75,7 @@ def _repeated(rows: list[tuple[bool, int, int]]) -> tuple[Array, Array, Array, A
 
 
 @given(cases, targets)
+@settings(max_examples=60)
 def test_the_low_cut_is_the_largest_that_reaches_its_sensitivity(
     rows: list[tuple[bool, int, int]], target: float
 ) -> None:
@@ -85,6 +86,7 @@ def test_the_low_cut_is_the_largest_that_reaches_its_sensitivity(
 
 
 @given(cases, targets, st.sampled_from([0.0, 0.15, 0.5]))
+@settings(max_examples=60)
 def test_the_high_cut_is_the_first_score_at_or_above_the_base_with_its_specificity(
     rows: list[tuple[bool, int, int]], target: float, base: float
 ) -> None:
@@ -249,6 +251,14 @@ def test_cuts_that_are_equal_or_inverted_are_refused_with_what_to_do() -> None:
     assert fault.value.reason is ReasonCode.CUTS_INVERTED
     assert fault.value.detail.startswith("RCA: low")
     assert "raise low_sensitivity" in fault.value.detail
+
+
+def test_an_empty_stratum_is_warned_of() -> None:
+    cut = _scored(400)
+    cut.logits[:, 0] = np.where(cut.labels[:, 0] == 1, -1.0, cut.logits[:, 0])
+    cut.logits[:, 0] = np.maximum(cut.logits[:, 0], -1.0)
+    assert "RCA: no negative lies below the low cut" in _set(cut).warnings
+    assert "RCA: no positive lies at or above the high cut" in _set(cut).warnings
 
 
 def test_base_cuts_are_the_stated_probabilities() -> None:

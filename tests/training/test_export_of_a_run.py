@@ -209,7 +209,7 @@ def test_a_synthetic_cohort_makes_no_clinical_bundle(copy: RunFolder) -> None:
     assert read_finished(copy).is_synthetic
     settings["bundle"]["is_clinical"] = True
     copy.settings.write_text(json.dumps(settings), encoding="utf-8")
-    with pytest.raises(SetupFault, match="bundle.is_clinical"):
+    with pytest.raises(SetupFault, match=r"bundle\.is_clinical"):
         read_finished(copy)
 
 

@@ -216,6 +216,10 @@ def _cut_warnings(name: str, cuts: SetCuts, part: Scored, few: int) -> Iterator[
     n_positives = cuts.low.set_on.n_positives
     if n_positives < few:
         yield f"{name}: cuts rest on {n_positives} positives, fewer than {few}"
+    if cuts.low.set_on.specificity is not None and cuts.low.set_on.specificity.value == 0.0:
+        yield f"{name}: no negative lies below the low cut"
+    if cuts.high.set_on.sensitivity is not None and cuts.high.set_on.sensitivity.value == 0.0:
+        yield f"{name}: no positive lies at or above the high cut"
     for which, cut in (("low", cuts.low), ("high", cuts.high)):
         n_at_cut = cut.set_on.n_at_cut
         if n_at_cut > max(1.0, _TIED_SHARE * len(part.labels)):
@@ -229,4 +233,4 @@ def _tied(cut: SetCut) -> str:
         ("specificity", cut.set_on.specificity),
     )
     words = [f"{name} {one.value:.3f}" for name, one in found if one is not None]
-    return f" and count as at or above it: {', '.join(words)} result"
+    return f"; as they count as at or above it, it reaches {' and '.join(words)}"
