@@ -175,7 +175,10 @@ def _learnt(
     except OSError:
         raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, f"no parts; run `{FIT}` first") from None
     experimental = {*cohort.experimental, *frame.attrs.get("experimental", ())}
-    trained = frame.loc[frame["part"] == Part.TRAIN.value, "key"]
+    # Fold models learn from the inner part too: each has an inner split of its own.
+    is_ensemble = experiment.bundle is not None and experiment.bundle.what == "ensemble"
+    parts = (Part.TRAIN, Part.INNER) if is_ensemble else (Part.TRAIN,)
+    trained = frame.loc[frame["part"].isin([part.value for part in parts]), "key"]
     rows, _ = index_rows(cohort, [str(key) for key in trained])
     labels = cohort.labels[rows].astype(np.float64)
     return tuple(sorted(experimental)), Learnt(labels, experiment.loss.positive_weight)
