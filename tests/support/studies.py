@@ -18,6 +18,13 @@ CUTS = {
     "any_vessel": (0.15, 0.45),
 }
 
+QUICK = {
+    "decision_points": 30,
+    "sweep_default": {"n": 12},
+    "sweep": {"LM": {"low": 0.001, "high": 0.10, "n": 12}},
+}
+"""Fewer thresholds than published."""
+
 
 def study(n: int = 400, seed: int = 0, separation: float = 1.2, **changed: Any) -> Study:
     """n index ECGs of as many patients; LM is rare and experimental.
@@ -75,7 +82,7 @@ def context(of: Study, n_resamples: int = 40, **changed: Any) -> Context:
     Args:
         changed: settings of the evaluation.
     """
-    settings = EvaluationSettings.model_validate({"decision_points": 30, **changed})
+    settings = EvaluationSettings.model_validate({**QUICK, **changed})
     return Context(of, CUTS, settings, BootstrapSettings(n_resamples=n_resamples))
 
 
@@ -83,5 +90,15 @@ def without(of: Study, *columns: str) -> Study:
     """The same with some covariates unknown of every ECG."""
     frame = of.covariates.copy()
     for column in columns:
-        frame[column] = pd.Series([pd.NA] * len(frame)).astype(COVARIATES[column])
+        frame[column] = pd.Series([None] * len(frame), dtype=COVARIATES[column])
     return replace(of, covariates=frame)
+
+
+def repeated(of: Study, times: int = 2, spread: float = 0.3, seed: int = 1) -> Study:
+    """Each patient of a study `times` over, the logits of each ECG moved by `spread`."""
+    rng = np.random.default_rng(seed)
+    again = of.at(np.tile(np.arange(len(of)), times))
+    logits = np.log(again.probabilities / (1 - again.probabilities))
+    moved = 1 / (1 + np.exp(-logits - spread * rng.normal(size=logits.shape)))
+    keys = tuple(f"{index:064x}" for index in range(len(again)))
+    return replace(again, keys=keys, probabilities=moved)

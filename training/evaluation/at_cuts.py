@@ -100,18 +100,21 @@ def _strata(scope: Scope, task: Task, cuts: tuple[float, float]) -> list[Measure
     found = []
     for index, stratum in enumerate(Stratum):
         inside = (place == index) & known
-        n, n_positives = int(inside.sum()), int((task.labels[inside] == 1).sum())
         share = proportions.proportion(place == index, everyone, task.patients)
+        if share is not None:
+            n_positives = int((task.labels == 1).sum())
+            found.append(
+                Measure(scope, Quantity.SHARE, share, len(place), n_positives, stratum=stratum)
+            )
         incidence = proportions.proportion(task.labels == 1, inside, task.patients)
-        numbers = (
-            (Quantity.SHARE, share),
-            (Quantity.PREVALENCE, incidence),
-            (Quantity.NPV, proportions.complement(incidence)),
-        )
+        if incidence is None:
+            continue
+        n, n_positives = int(inside.sum()), int((task.labels[inside] == 1).sum())
         found += [
-            Measure(scope, quantity, estimate, n, n_positives, stratum=stratum)
-            for quantity, estimate in numbers
-            if estimate is not None
+            Measure(scope, Quantity.PREVALENCE, incidence, n, n_positives, stratum=stratum),
+            Measure(
+                scope, Quantity.NPV, proportions.inverse(incidence), n, n_positives, stratum=stratum
+            ),
         ]
     return found
 
@@ -176,7 +179,14 @@ def _stratum_table(study: Study, found: list[Measure]) -> Table:
                 {
                     "": style.named(scope, study.experimental),
                     "stratum": str(stratum),
-                    "n (positive)": f"{mine[0].n:,} ({mine[0].n_positives:,})",
+                    "n (positive)": next(
+                        (
+                            f"{one.n:,} ({one.n_positives:,})"
+                            for one in mine
+                            if one.quantity is Quantity.PREVALENCE
+                        ),
+                        "0 (0)",
+                    ),
                     "share of all ECGs": percent(_pick(mine, Quantity.SHARE)),
                     "positive": percent(_pick(mine, Quantity.PREVALENCE)),
                     "negative (NPV)": percent(_pick(mine, Quantity.NPV)),

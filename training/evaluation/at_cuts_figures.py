@@ -42,7 +42,8 @@ def _draw(context: Context, found: Sequence[Measure]) -> Figure:
                 for scope in scopes
             ],
         )
-        panel.set_ylim(0.0, None)
+        tallest = max(one.estimate.high for one in found if one.quantity is quantity)
+        panel.set_ylim(0.0, 1.25 * tallest)
         panel.grid(visible=False, axis="x")
         style.in_percent(panel.yaxis)
     panels[0].set_ylabel("share of all ECGs")

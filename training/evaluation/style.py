@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from textwrap import fill
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -90,7 +91,7 @@ def sheet(
         height: inches, of the whole figure.
     """
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    figure.suptitle(titled(study, title), fontsize=11, fontweight="bold")
+    figure.suptitle(fill(titled(study, title), 75), fontsize=11, fontweight="bold")
     panels = figure.subplots(rows, columns, squeeze=False)
     return figure, [panel for row in panels for panel in row]
 

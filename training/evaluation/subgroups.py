@@ -116,7 +116,10 @@ def _table(study: Study, found: dict[str, tuple[Ranking, ...]]) -> Table:
         for name, ranks in found.items()
         for one in ranks
     ]
-    note = "AUPRC depends on the prevalence: it cannot be compared between subgroups."
+    note = (
+        "AUPRC depends on the prevalence: it cannot be compared between subgroups. The macro mean "
+        "is over the vessels with both classes in the subgroup."
+    )
     return Table(style.titled(study, "By subgroup"), pd.DataFrame(rows), note)
 
 

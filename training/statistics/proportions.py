@@ -7,18 +7,19 @@ each resample says 100 %, and the interval would have no width where it matters 
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from training.records import Estimate, Task
+from training.records import Estimate, Rows, Task
 
 _Z = float(norm.ppf(0.975))
 Flags = NDArray[np.bool_]
 
 
-def proportion(hits: Flags, members: Flags, patients: Sequence[str]) -> Estimate | None:
+def proportion(hits: Flags, members: Flags, patients: Sequence[str] | Rows) -> Estimate | None:
     """Share of the members that are hits; None where there are no members.
 
     Wilson's score interval (1927) on the effective number of members: that number of independent
@@ -28,7 +29,7 @@ def proportion(hits: Flags, members: Flags, patients: Sequence[str]) -> Estimate
     no variance is seen: then each patient counts as one.
 
     Args:
-        hits, members, patients: (N,).
+        hits, members: (N,). patients: (N,) names, or numbers in their place.
     """
     n = int(members.sum())
     if n == 0:
@@ -37,7 +38,7 @@ def proportion(hits: Flags, members: Flags, patients: Sequence[str]) -> Estimate
     return wilson(share, _effective(hits[members], np.asarray(patients)[members]))
 
 
-def _effective(hits: Flags, patients: NDArray[np.str_]) -> float:
+def _effective(hits: Flags, patients: NDArray[Any]) -> float:
     """Between the number of patients that are alike and the number of ECGs that differ."""
     n = len(hits)
     unique, of_row = np.unique(patients, return_inverse=True)
@@ -61,9 +62,12 @@ def wilson(share: float, n: float) -> Estimate:
 
 
 def complement(estimate: Estimate | None) -> Estimate | None:
-    """1 - a share: its interval turned round."""
-    if estimate is None:
-        return None
+    """1 - a share: its interval turned round; None for None."""
+    return None if estimate is None else inverse(estimate)
+
+
+def inverse(estimate: Estimate) -> Estimate:
+    """1 - a share that is defined."""
     return Estimate(1.0 - estimate.value, 1.0 - estimate.high, 1.0 - estimate.low)
 
 
