@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak fault-figures check docs demo-bundle wheel clean
+.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak fault-figures bench-pcgrad check docs demo-bundle wheel clean
 
 # Set up, then score the sample ECGs that ship with the project into ecgbatch-demo.db.
 demo: .venv/.base
@@ -38,6 +38,10 @@ fault-soak: .venv/.test
 fault-figures: .venv/.test
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.headline --write
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.soak --write
+
+# A plain BCE step, the published PCGrad loop and ours, turn by turn at full geometry; JSON last.
+bench-pcgrad: .venv/.test
+	.venv/bin/python -m benchmarks.pcgrad
 
 # Style, types, layers, spelling.
 check: .venv/.test

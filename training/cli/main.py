@@ -8,6 +8,8 @@ from ecgbatch import __version__
 
 COMMANDS = {
     "synthesise": ("synthesise", "command", "Write a synthetic cohort: ECG files and their table."),
+    "fit": ("fit", "command", "Fit the weights; predict the parts that they have not seen."),
+    "cross-validate": ("cross_validate", "command", "Fit every fold; predict out of fold."),
     "operating-points": (
         "operating_points",
         "command",

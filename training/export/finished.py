@@ -58,8 +58,8 @@ class FinishedRun:
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether the ECGs come from the synthetic cohort of these settings."""
-        return self.experiment.cohort is not None
+        """As an evaluation of the run says it: they make a cohort, or the bundle is not clinical."""
+        return self.experiment.cohort is not None or not self.bundle.is_clinical
 
 
 def read_finished(folder: RunFolder) -> FinishedRun:

@@ -12,6 +12,7 @@ from ecgbatch.errors import SetupFault
 from ecgbatch.net.net1d import Net1D
 from ecgbatch.terms import ReasonCode
 from training.optimise.averaging import WeightAverage
+from training.optimise.batch_norm import join_batch_norm
 from training.optimise.distributed import ALONE, Group
 from training.optimise.losses import UncertaintyWeights, known_labels, masked_bce_sum
 from training.optimise.pcgrad import gram_matrix, n_conflicts, projection_coefficients
@@ -64,12 +65,15 @@ class Optimisation:
     ) -> None:
         """Move the net to the device and give every process the weights of rank 0.
 
+        With several processes the net's batch norms are exchanged for joint ones.
+
         Args:
             tasks: names of the net's outputs, in order.
             n_steps: of the whole fit; the schedule ends there.
             trained: `head` leaves the backbone's weights and its batch-norm statistics alone.
             group: the processes that share each step.
         """
+        join_batch_norm(net, group, device)
         self.net = net.to(device)
         self._n_steps = n_steps
         self._settings = optimiser
