@@ -174,6 +174,10 @@ def _other_cuts(folder: RunFolder) -> None:
         (lambda folder: folder.operating_points.unlink(), "run `ecgbatch-train operating-points`"),
         (lambda folder: folder.operating_points.write_text("{}"), "operating-points` again"),
         (
+            lambda folder: (folder.evaluation("test") / "measures.parquet").write_bytes(b"torn"),
+            "run `ecgbatch-train evaluate` first",
+        ),
+        (
             lambda folder: shutil.rmtree(folder.evaluation("test")),
             "run `ecgbatch-train evaluate` first",
         ),
