@@ -75,6 +75,7 @@ def _repeated(rows: list[tuple[bool, int, int]]) -> tuple[Array, Array, Array, A
 
 
 @given(cases, targets)
+@settings(max_examples=60)
 def test_the_low_cut_is_the_largest_that_reaches_its_sensitivity(
     rows: list[tuple[bool, int, int]], target: float
 ) -> None:
@@ -85,6 +86,7 @@ def test_the_low_cut_is_the_largest_that_reaches_its_sensitivity(
 
 
 @given(cases, targets, st.sampled_from([0.0, 0.15, 0.5]))
+@settings(max_examples=60)
 def test_the_high_cut_is_the_first_score_at_or_above_the_base_with_its_specificity(
     rows: list[tuple[bool, int, int]], target: float, base: float
 ) -> None:
@@ -168,10 +170,31 @@ def test_a_prior_shift_of_calibrated_risks_has_the_sites_prevalence() -> None:
     # p(x | class) stays, the prior moves: Bayes by hand. Odds 1/4 -> 1/19 with the LR 3.
     labels = np.array([1.0] * 20 + [0.0] * 80 + [np.nan] * 7)
     found = prior_shift(labels, 1.0, 0.05)
+    assert found is not None
     assert found.training_prevalence == pytest.approx(0.2)
     assert calibrate(float(np.log(3 / 4)), found) == pytest.approx((3 / 19) / (1 + 3 / 19))
     # A weight of 4 on the positives makes the net learn a prevalence of one half.
-    assert prior_shift(labels, 4.0, 0.05).training_prevalence == pytest.approx(0.5)
+    weighted = prior_shift(labels, 4.0, 0.05)
+    assert weighted is not None
+    assert weighted.training_prevalence == pytest.approx(0.5)
+
+
+def test_a_vessel_without_a_positive_in_training_has_no_prior_to_shift() -> None:
+    cut = _scored(400)
+    learnt = cut.labels.copy()
+    learnt[:, 1] = 0.0
+    found = set_points(
+        cut,
+        _scored(200, seed=9),
+        Learnt(learnt, {}),
+        experimental=("LM",),
+        settings=OperatingPointSettings(
+            calibrator="prior_shift", site_prevalence=dict.fromkeys(Vessel, 0.05)
+        ),
+        bootstrap=FEW_RESAMPLES,
+    )
+    assert found.vessels[0].calibrator.kind == "prior_shift"
+    assert found.vessels[1].cuts_absent_reason == "the weights have learnt from one class alone"
 
 
 def test_ecgs_on_a_cut_are_counted_and_lie_above_it() -> None:
@@ -249,6 +272,14 @@ def test_cuts_that_are_equal_or_inverted_are_refused_with_what_to_do() -> None:
     assert fault.value.reason is ReasonCode.CUTS_INVERTED
     assert fault.value.detail.startswith("RCA: low")
     assert "raise low_sensitivity" in fault.value.detail
+
+
+def test_an_empty_stratum_is_warned_of() -> None:
+    cut = _scored(400)
+    cut.logits[:, 0] = np.where(cut.labels[:, 0] == 1, -1.0, cut.logits[:, 0])
+    cut.logits[:, 0] = np.maximum(cut.logits[:, 0], -1.0)
+    assert "RCA: no negative lies below the low cut" in _set(cut).warnings
+    assert "RCA: no positive lies at or above the high cut" in _set(cut).warnings
 
 
 def test_base_cuts_are_the_stated_probabilities() -> None:

@@ -101,7 +101,7 @@ def test_the_manifest_says_what_was_done(
     assert any("one net refitted" in note for note in manifest.notes)
     assert any("PCGrad" in note and "epoch 2" in note for note in manifest.notes)
     assert np.array_equal(made.bundle.golden_signals_mv, packaged_golden_ecgs())
-    aurocs = {one.task: one.value for one in manifest.metrics if one.name == "AUROC"}
+    aurocs = {one.task: one.value for one in manifest.metrics if one.name == "synthetic AUROC"}
     measured = {
         one.scope: one.estimate.value
         for one in load_measures(run[0].evaluation("test") / "measures.parquet")
@@ -174,6 +174,10 @@ def _other_cuts(folder: RunFolder) -> None:
         (lambda folder: folder.operating_points.unlink(), "run `ecgbatch-train operating-points`"),
         (lambda folder: folder.operating_points.write_text("{}"), "operating-points` again"),
         (
+            lambda folder: (folder.evaluation("test") / "measures.parquet").write_bytes(b"torn"),
+            "run `ecgbatch-train evaluate` first",
+        ),
+        (
             lambda folder: shutil.rmtree(folder.evaluation("test")),
             "run `ecgbatch-train evaluate` first",
         ),
@@ -205,8 +209,6 @@ def test_a_synthetic_cohort_makes_no_clinical_bundle(copy: RunFolder) -> None:
     demo = tomllib.loads((folder_of("config") / "train.demo.toml").read_text("utf-8"))
     settings = json.loads(copy.settings.read_text("utf-8"))
     settings["cohort"] = json.loads(json.dumps(demo["cohort"], default=str))
-    copy.settings.write_text(json.dumps(settings), encoding="utf-8")
-    assert read_finished(copy).is_synthetic
     settings["bundle"]["is_clinical"] = True
     copy.settings.write_text(json.dumps(settings), encoding="utf-8")
     with pytest.raises(SetupFault, match=r"bundle\.is_clinical"):

@@ -79,8 +79,8 @@ def test_a_prepared_run_needs_no_manifest_and_a_finished_one_does_nothing(place:
 def test_cross_validate_prints_the_aucs_of_some_folds_only_when_all_are_there(
     place: Place, tmp_path: Path
 ) -> None:
-    short = make_site(tmp_path / "data", 30, **SETTINGS, optimiser={"epochs": 1})
-    options = ["--run", tmp_path / "run"]
+    short = make_site(tmp_path / "data", 60, **SETTINGS, optimiser={"epochs": 1})
+    options = ["--run", tmp_path / "run", "--cache", place.cache]
     first = _train("cross-validate", *options, *short.options, "--folds", "1")
     assert first.exit_code == 0, first.output
     assert "Not fitted yet: fold 0 of 2." in first.output
@@ -141,9 +141,9 @@ def test_two_processes_of_torchrun_end_where_one_does(place: Place, tmp_path: Pa
     assert _fit(one, short, place.cache).exit_code == 0
     prepared = _train("cross-validate", "--run", two, *short.options, "--folds", "9")
     assert prepared.exit_code == 4
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--"]
     subprocess.run(
-        [sys.executable, *torchrun, "-m", "training", "fit", "--run", str(two)],
+        [sys.executable, *torchrun, "training", "fit", "--run", str(two)],
         env=_alone(),
         check=True,
         capture_output=True,
@@ -178,7 +178,7 @@ def test_an_intermediate_stage_of_our_own_starts_the_next_and_none_of_its_ecgs_i
     assert found.exit_code == 0, found.output
     next_site = make_site(
         tmp_path / "next",
-        40,
+        60,
         **SETTINGS,
         start={"kind": "checkpoint", "checkpoint_use_bn": False},
         optimiser={"epochs": 1},

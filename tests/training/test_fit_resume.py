@@ -1,5 +1,6 @@
 """A fit that is killed at any step ends with the same bits as one that is not."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def _material(**changed: dict[str, Any]) -> Material:
     settings |= {part: keys for part, keys in changed.items() if part not in SETTINGS}
     given = experiment(**settings)
     cohort = drawn_cohort(58, prevalence=(0.5, 0.4, 0.5, 0.4))
-    return Material(given, cohort, inputs_of(cohort, effect=0.5), read_start(given, None))
+    return Material(given, cohort, inputs_of(cohort, 0.5, n_samples=1000), read_start(given, None))
 
 
 def _plan(material: Material) -> Plan:
@@ -74,6 +75,15 @@ def whole(material: Material, tmp_path_factory: pytest.TempPathFactory) -> FitFo
     folder = FitFolder(tmp_path_factory.mktemp("whole"))
     done = fit(_plan(material), material, folder, _around())
     assert done["n_steps"] == N_STEPS
+    return folder
+
+
+@pytest.fixture(scope="module")
+def half(material: Material, tmp_path_factory: pytest.TempPathFactory) -> FitFolder:
+    """Killed after step 5; its checkpoint is of step 4."""
+    folder = FitFolder(tmp_path_factory.mktemp("half"))
+    with pytest.raises(Killed):
+        fit(_plan(material), material, folder, _around(_killed_at(5)))
     return folder
 
 
@@ -138,14 +148,11 @@ def test_nothing_of_the_way_is_left_behind(whole: FitFolder) -> None:
     ids=str,
 )
 def test_a_checkpoint_of_other_settings_is_refused(
-    changed: dict[str, dict[str, Any]], material: Material, tmp_path: Path
+    changed: dict[str, dict[str, Any]], half: FitFolder
 ) -> None:
-    folder = FitFolder(tmp_path)
-    with pytest.raises(Killed):
-        fit(_plan(material), material, folder, _around(_killed_at(3)))
     other = _material(**changed)
     with pytest.raises(SetupFault, match="other settings"):
-        fit(_plan(other), other, folder, _around())
+        fit(_plan(other), other, half, _around())
 
 
 def test_a_finished_fit_of_other_labels_is_refused(material: Material, whole: FitFolder) -> None:
@@ -166,21 +173,20 @@ def test_a_finished_fit_of_other_labels_is_refused(material: Material, whole: Fi
 
 
 def test_weights_that_are_not_those_of_the_fit_are_refused(
-    material: Material, tmp_path: Path
+    material: Material, whole: FitFolder, tmp_path: Path
 ) -> None:
     folder = FitFolder(tmp_path)
-    fit(_plan(material), material, folder, _around())
+    folder.done.write_bytes(whole.done.read_bytes())
     folder.weights.write_bytes(b"other")
     with pytest.raises(SetupFault, match="not those of the fit"):
         fit(_plan(material), material, folder, _around())
 
 
 def test_only_how_often_it_is_saved_may_change_on_the_way(
-    material: Material, whole: FitFolder, tmp_path: Path
+    half: FitFolder, whole: FitFolder, tmp_path: Path
 ) -> None:
-    folder = FitFolder(tmp_path)
-    with pytest.raises(Killed):
-        fit(_plan(material), material, folder, _around(_killed_at(5)))
+    folder = FitFolder(tmp_path / "copy")
+    shutil.copytree(half.path, folder.path)
     rarer = _material(compute={"checkpoint_every_steps": 7})
     fit(_plan(rarer), rarer, folder, _around())
     assert folder.weights.read_bytes() == whole.weights.read_bytes()

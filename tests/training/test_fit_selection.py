@@ -42,7 +42,7 @@ def _material(effect: float = 0.3, **changed: dict[str, Any]) -> Material:
     given = experiment(**settings)
     cohort = drawn_cohort(50, prevalence=(0.5, 0.4, 0.5, 0.4))
     start = read_start(given, None)
-    return Material(given, cohort, inputs_of(cohort, effect=effect), start)
+    return Material(given, cohort, inputs_of(cohort, effect, n_samples=1000), start)
 
 
 AROUND = Around(torch.device("cpu"))

@@ -27,7 +27,7 @@ def command(
 
     Killed at any step, the same command goes on to identical weights; finished, it does nothing.
     A run folder that check-data has prepared needs no --config, --manifest and --root. For
-    several GPUs: torchrun --nproc_per_node N -m training fit --run RUN.
+    several GPUs: torchrun --nproc_per_node N -m -- training fit --run RUN.
     """
     from training.fit.final import fit_final
 

@@ -10,20 +10,11 @@ from ecgbatch.terms import DEMONSTRATION_NOTICE
 from training.export.card_numbers import calibration, metrics, operating_points, strata
 from training.export.card_tables import cells, head
 from training.export.finished import FinishedRun
-from training.export.notes import calibrator, definition, exported, notes, optimisation
+from training.export.notes import calibrator, definition, exported, optimisation, start
 from training.export.run import Exported
 from training.records import Cohort
+from training.synthetic.limits import limits
 from training.terms import Part
-
-_NOT_REALISTIC = """\
-## What is not realistic
-
-* Every ECG is computed: a beat is a sum of waves on one moving dipole, and a stenosis acts on it
-  along one direction per vessel. Real hearts, collaterals and reading errors are not in it.
-* How often a severe stenosis shows nothing in a resting ECG, this cohort does not claim to know:
-  its effect sizes and prevalences are settings, so risks, shares, NPV and incidences carry over
-  to nobody.
-"""
 
 
 def render_card(exported_run: Exported) -> str:
@@ -50,7 +41,7 @@ def _head(made: Exported) -> Iterator[str]:
     yield f"# Card: {manifest.name}, version {manifest.version}\n"
     if not manifest.is_clinical:
         yield f"**{DEMONSTRATION_NOTICE}.** It shows that the pipeline works, nothing about"
-        yield "patients."
+        yield "patients.\n"
     yield f"{manifest.intended_use}\n"
     yield "Low does not exclude disease. The numbers below are those of the bundle with this"
     yield f"digest:\n\n`{made.bundle.digest}`\n"
@@ -101,8 +92,8 @@ def _parts(run: FinishedRun) -> Iterator[str]:
     if "fold" in run.parts:
         folds = run.experiment.folds
         of = "the train part" if folds.over == "development" else "all index ECGs"
-        yield f"Folds: {folds.n} over {of}, stratified by label pattern, grouped by patient, seed"
-        yield f"{folds.seed}.\n"
+        yield f"`cross-validate`: {folds.n} folds over {of}, stratified by label pattern, grouped"
+        yield f"by patient, seed {folds.seed}.\n"
 
 
 def _counts(rows: Cohort) -> tuple[int, str]:
@@ -125,7 +116,7 @@ def _model(made: Exported) -> Iterator[str]:
     yield f"* {exported(run)}"
     yield f"* {optimisation(run)}"
     yield f"* Preprocessing `{run.experiment.data.preset}`."
-    yield from (f"* {note}" for note in notes(run) if note.startswith(("Start:", "Batch norm")))
+    yield from (f"* {note}" for note in start(run))
     yield f"* Calibrator: {calibrator(run)}\n"
 
 
@@ -142,7 +133,7 @@ def _limits(run: FinishedRun) -> Iterator[str]:
         yield from (f"* {one}" for one in own)
         yield ""
     if run.is_synthetic:
-        yield _NOT_REALISTIC
+        yield limits()
 
 
 def _making(made: Exported) -> Iterator[str]:

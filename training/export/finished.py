@@ -29,6 +29,7 @@ from training.terms import Quantity
 EVALUATE = "ecgbatch-train evaluate"
 TEST = "test"
 _SAME = 1e-9
+_UNREADABLE = (OSError, ValueError, KeyError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +59,8 @@ class FinishedRun:
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether the ECGs come from the synthetic cohort of these settings."""
-        return self.experiment.cohort is not None
+        """As an evaluation says it: the settings make a cohort, or the bundle is not clinical."""
+        return self.experiment.cohort is not None or not self.bundle.is_clinical
 
 
 def read_finished(folder: RunFolder) -> FinishedRun:
@@ -114,7 +115,7 @@ def _measures(folder: RunFolder) -> tuple[Measure, ...]:
     path = folder.evaluation(TEST) / "measures.parquet"
     try:
         return load_measures(path)
-    except OSError:
+    except _UNREADABLE:
         raise SetupFault(
             ReasonCode.RUN_FOLDER_UNFIT, f"no evaluation of the test part; run `{EVALUATE}` first"
         ) from None

@@ -20,7 +20,9 @@ from training.records import Measure
 from training.terms import Quantity
 
 OVERALL = "overall"
-_OF_SUBGROUPS = {Quantity.AUROC, Quantity.SENSITIVITY, Quantity.SPECIFICITY}
+_OF_STRATA = {Quantity.SHARE, Quantity.NPV, Quantity.PREVALENCE}
+"""Stand in the bundle's strata."""
+_OF_SUBGROUPS = {Quantity.AUROC, Quantity.AUPRC, Quantity.SENSITIVITY, Quantity.SPECIFICITY}
 """What the bundle states per subgroup; the report of the evaluation has the rest."""
 
 
@@ -132,4 +134,6 @@ def _metrics(run: FinishedRun) -> Iterator[Metric]:
 
 
 def _belongs(measure: Measure) -> bool:
+    if measure.stratum is not None and measure.quantity in _OF_STRATA:
+        return False
     return measure.n > 0 and (measure.group == OVERALL or measure.quantity in _OF_SUBGROUPS)

@@ -24,7 +24,7 @@ def notes(run: FinishedRun) -> tuple[str, ...]:
         *run.bundle.notes,
         exported(run),
         optimisation(run),
-        *_start(run),
+        *start(run),
         f"Calibrator: {calibrator(run)}",
         *(f"Warning: {one}." for one in run.points.warnings),
     )
@@ -96,15 +96,16 @@ def _what_it_is(run: FinishedRun) -> Iterator[str]:
         yield "Every ECG, label and number behind this bundle is synthetic."
 
 
-def _start(run: FinishedRun) -> Iterator[str]:
-    start = run.experiment.start
-    if start.kind == "scratch":
+def start(run: FinishedRun) -> Iterator[str]:
+    """What the weights started from, and what that means for them."""
+    given = run.experiment.start
+    if given.kind == "scratch":
         yield "Start: random weights."
         return
-    trained = "all weights" if start.trained == "all" else "the head alone"
+    trained = "all weights" if given.trained == "all" else "the head alone"
     yield f"Start: a checkpoint, SHA-256 {_start_digest(run)}; {trained} trained."
     said = [str(note) for fit in run.fits for note in fit.get("notes", ())]
-    if run.experiment.architecture.use_bn and start.checkpoint_use_bn is False and not said:
+    if run.experiment.architecture.use_bn and given.checkpoint_use_bn is False and not said:
         said = ["Batch norm was not active where the checkpoint was made: it started untrained."]
     yield from said
 

@@ -73,16 +73,21 @@ def fit_isotonic(logits: Array, labels: Array) -> Isotonic:
     return Isotonic(x=tuple(x), y=tuple(y))
 
 
-def prior_shift(labels: Array, positive_weight: float, site_prevalence: float) -> PriorShift:
+def prior_shift(labels: Array, positive_weight: float, site_prevalence: float) -> PriorShift | None:
     """From the prevalence that the weights learnt to the one that the site states.
+
+    None where they have learnt from one class alone.
 
     A weight on the positives multiplies the odds of the prevalence that a net learns. Source:
     Saerens, Latinne and Decaestecker 2002, equation 4.
 
     Args:
-        labels: (N,) of the train part, 1 or 0, both present.
+        labels: (N,) of the ECGs that trained; a missing label is NaN.
     """
-    odds = positive_weight * float((labels == 1).sum()) / float((labels == 0).sum())
+    n_positives, n_negatives = float((labels == 1).sum()), float((labels == 0).sum())
+    if not (n_positives and n_negatives):
+        return None
+    odds = positive_weight * n_positives / n_negatives
     return PriorShift(training_prevalence=odds / (1.0 + odds), site_prevalence=site_prevalence)
 
 

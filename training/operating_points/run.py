@@ -20,6 +20,8 @@ from training.terms import Part
 
 FIT = "ecgbatch-train fit"
 CROSS_VALIDATE = "ecgbatch-train cross-validate"
+_UNREADABLE = (OSError, ValueError, KeyError)
+"""Not there, not Parquet, or without its columns."""
 
 
 def points_of_run(folder: RunFolder, progress: Progress) -> OperatingPoints:
@@ -66,7 +68,7 @@ def load_cohort(folder: RunFolder) -> Cohort:
     """Raises: SetupFault `run_folder_unfit`."""
     try:
         return Cohort.load(folder.cohort)
-    except OSError:
+    except _UNREADABLE:
         raise SetupFault(
             ReasonCode.RUN_FOLDER_UNFIT, "no cohort; run `ecgbatch-train check-data` first"
         ) from None
@@ -80,7 +82,7 @@ def load_predictions(folder: RunFolder, name: str) -> Predictions:
     """
     try:
         found = Predictions.load(folder.predictions(name))
-    except OSError:
+    except _UNREADABLE:
         raise SetupFault(
             ReasonCode.RUN_FOLDER_UNFIT,
             f"no predictions of the {name} part; run `{FIT}` first (`{CROSS_VALIDATE}` for an"
@@ -172,10 +174,13 @@ def _learnt(
     """Experimental vessels so far, and the labels of the index ECGs that trained."""
     try:
         frame = pd.read_parquet(folder.parts)
-    except OSError:
+    except _UNREADABLE:
         raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, f"no parts; run `{FIT}` first") from None
     experimental = {*cohort.experimental, *frame.attrs.get("experimental", ())}
-    trained = frame.loc[frame["part"] == Part.TRAIN.value, "key"]
+    # Fold models learn from the inner part too: each has an inner split of its own.
+    is_ensemble = experiment.bundle is not None and experiment.bundle.what == "ensemble"
+    parts = (Part.TRAIN, Part.INNER) if is_ensemble else (Part.TRAIN,)
+    trained = frame.loc[frame["part"].isin([part.value for part in parts]), "key"]
     rows, _ = index_rows(cohort, [str(key) for key in trained])
     labels = cohort.labels[rows].astype(np.float64)
     return tuple(sorted(experimental)), Learnt(labels, experiment.loss.positive_weight)

@@ -21,6 +21,7 @@ from training.settings.evaluation import BootstrapSettings, OperatingPointSettin
 from training.statistics.any_vessel import any_label, counted, maximum
 
 _BACKWARDS = "the risk does not rise with the logit on the cut part"
+_ONE_CLASS = "the weights have learnt from one class alone"
 _TIED_SHARE = 0.01
 """From here on the ECGs on a cut are warned of: moving it by a hair moves all of them."""
 
@@ -119,7 +120,8 @@ def _vessel(given: _Given, vessel: Vessel, is_experimental: bool) -> VesselPoint
     if reason is None or given.settings.calibrator == "prior_shift":
         calibrator = _calibrator(given, vessel, column)
     if calibrator is None:
-        calibrator, reason = NoCalibrator(), _BACKWARDS
+        calibrator = NoCalibrator()
+        reason = _ONE_CLASS if given.settings.calibrator == "prior_shift" else _BACKWARDS
     cuts = None
     if reason is None:
         cut, test = (
@@ -143,7 +145,8 @@ def _vessel(given: _Given, vessel: Vessel, is_experimental: bool) -> VesselPoint
 
 
 def _calibrator(given: _Given, vessel: Vessel, column: int) -> Calibrator | None:
-    """As the settings ask for; None where the logit ranks backwards."""
+    """As the settings ask for; None where there is none: the logit ranks backwards, or the
+    prevalence that the weights learnt is 0 or 1."""
     labels = given.cut.labels[:, column]
     rows = np.flatnonzero(np.isfinite(labels))
     logits = given.cut.logits[rows, column]
@@ -216,6 +219,10 @@ def _cut_warnings(name: str, cuts: SetCuts, part: Scored, few: int) -> Iterator[
     n_positives = cuts.low.set_on.n_positives
     if n_positives < few:
         yield f"{name}: cuts rest on {n_positives} positives, fewer than {few}"
+    if cuts.low.set_on.specificity is not None and cuts.low.set_on.specificity.value == 0.0:
+        yield f"{name}: no negative lies below the low cut"
+    if cuts.high.set_on.sensitivity is not None and cuts.high.set_on.sensitivity.value == 0.0:
+        yield f"{name}: no positive lies at or above the high cut"
     for which, cut in (("low", cuts.low), ("high", cuts.high)):
         n_at_cut = cut.set_on.n_at_cut
         if n_at_cut > max(1.0, _TIED_SHARE * len(part.labels)):
@@ -229,4 +236,4 @@ def _tied(cut: SetCut) -> str:
         ("specificity", cut.set_on.specificity),
     )
     words = [f"{name} {one.value:.3f}" for name, one in found if one is not None]
-    return f" and count as at or above it: {', '.join(words)} result"
+    return f"; as they count as at or above it, it reaches {' and '.join(words)}"
