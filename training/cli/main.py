@@ -10,6 +10,7 @@ COMMANDS = {
     "synthesise": ("synthesise", "command", "Write a synthetic cohort: ECG files and their table."),
     "fit": ("fit", "command", "Fit the weights; predict the parts that they have not seen."),
     "cross-validate": ("cross_validate", "command", "Fit every fold; predict out of fold."),
+    "study-pcgrad": ("study_pcgrad", "command", "Compare PCGrad with plain multi-task learning."),
     "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
     "golden-ecgs": ("former", "golden_ecgs", "Write the synthetic golden ECGs of the package."),
 }

@@ -1,0 +1,47 @@
+"""`ecgbatch-train study-pcgrad`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ecgbatch.resources import folder
+from training.cli.options import JSON, faults_reported, progress
+
+
+@click.command("study-pcgrad")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=lambda: folder("config") / "study.pcgrad.toml",
+    show_default="config/study.pcgrad.toml",
+    help="Every number of the study, TOML.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for study-pcgrad.json and study-pcgrad.md.",
+)
+@JSON
+def command(config: Path, out: Path, as_json: bool) -> None:
+    """Compare PCGrad with plain multi-task learning where tasks conflict.
+
+    Synthetic cohorts whose vessels pull in opposite directions; pairs of fits that differ in
+    nothing else. Some minutes on two cores. It says nothing about patients.
+    """
+    from training.settings.base import read_toml, validated
+    from training.studies.conflict import StudySettings, compare
+    from training.studies.conflict_report import as_json as report
+    from training.studies.conflict_report import as_markdown
+
+    with faults_reported():
+        settings = validated(StudySettings, read_toml(config))
+        with progress() as show:
+            found = compare(settings, show)
+    content = json.dumps(report(settings, found), indent=2)
+    table = as_markdown(found)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "study-pcgrad.json").write_text(content + "\n", encoding="utf-8")
+    (out / "study-pcgrad.md").write_text(table, encoding="utf-8")
+    click.echo(content if as_json else table)

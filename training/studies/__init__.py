@@ -1,0 +1,1 @@
+"""Experiments about the method itself, on synthetic data."""
