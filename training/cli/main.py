@@ -8,6 +8,7 @@ from ecgbatch import __version__
 
 COMMANDS = {
     "synthesise": ("synthesise", "command", "Write a synthetic cohort: ECG files and their table."),
+    "check-data": ("check_data", "command", "Read manifest and ECGs, and count what they give."),
     "fit": ("fit", "command", "Fit the weights; predict the parts that they have not seen."),
     "cross-validate": ("cross_validate", "command", "Fit every fold; predict out of fold."),
     "study-pcgrad": ("study_pcgrad", "command", "Compare PCGrad with plain multi-task learning."),

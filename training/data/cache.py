@@ -32,6 +32,7 @@ CACHE_VERSION = 1
 
 _SHAPE = (len(LEADS), WINDOW_SAMPLES)
 _TYPE = np.dtype("<f4")
+KEY_BYTES = 32
 RECORD_BYTES = _TYPE.itemsize * _SHAPE[0] * _SHAPE[1]
 
 
@@ -88,8 +89,7 @@ class Cache:
     def __init__(self, folder: Path, rules: str) -> None:
         with _foreign_errors():
             folder.mkdir(parents=True, exist_ok=True)
-            with _locked(folder / "lock"):
-                self.secret = _secret(folder / "key")
+            self.secret = _secret(folder)
             mark = sha256(self.secret).hexdigest()
             name = sha256(f"{CACHE_VERSION}\n{rules}\n{mark}".encode()).hexdigest()[:16]
             self._folder = folder / name
@@ -145,6 +145,8 @@ class Cache:
         """Read the lines that were added since, by whomever."""
         try:
             with self._index.open("rb") as opened:
+                if opened.seek(0, os.SEEK_END) < self._read_to:
+                    self._entries, self._read_to = {}, 0
                 opened.seek(self._read_to)
                 content = opened.read()
         except FileNotFoundError:
@@ -222,9 +224,13 @@ def _parsed(line: bytes) -> Entry | None:
         return None
 
 
-def _secret(path: Path) -> bytes:
+def _secret(folder: Path) -> bytes:
     """The key of the patients' marks; without it the marks say nothing."""
-    return load_site_key(path) if path.exists() else create_site_key(path)
+    path = folder / "key"
+    if path.exists() and path.stat().st_size >= KEY_BYTES:
+        return load_site_key(path)
+    with _locked(folder / "lock"):
+        return load_site_key(path) if path.exists() else create_site_key(path)
 
 
 @contextmanager

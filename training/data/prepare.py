@@ -116,7 +116,10 @@ def decoders(isolation: Isolation, n: int) -> Iterator[Callable[[RecordingBytes]
     free: SimpleQueue[Decoder] = SimpleQueue()
     with ExitStack() as stack:
         for _ in range(n):
-            free.put(stack.enter_context(Decoder(isolation)))
+            decoder = Decoder(isolation)
+            # Not entered: a process starts with its first ECG, and not at all where all is cached.
+            stack.push(decoder)
+            free.put(decoder)
 
         def decode(source: RecordingBytes) -> Recording:
             decoder = free.get()

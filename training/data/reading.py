@@ -111,7 +111,8 @@ def read_one(
     """Decode, gate and prepare one ECG as `ecgbatch` does before it scores.
 
     Raises:
-        SetupFault: `reader_not_installed`: hundreds of ECGs must not drop out for one library.
+        SetupFault: `reader_not_installed`: hundreds of ECGs must not drop out for one library;
+            `out_of_memory`.
     """
     key = source.file_digest
     try:
@@ -120,6 +121,8 @@ def read_one(
         if found is not None:
             return Reading(key, found.reason), None
         prepared = to_input(recording.signal, recording.sampling_frequency, spec)
+    except MemoryError:
+        raise SetupFault(ReasonCode.OUT_OF_MEMORY) from None
     except (Incomplete, InputFault, Refusal) as fault:
         if fault.reason is ReasonCode.READER_NOT_INSTALLED:
             raise SetupFault(fault.reason) from None

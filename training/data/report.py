@@ -1,7 +1,7 @@
 """What a cohort consists of, counted: for report.json and for the terminal."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from training.data.screening import advice_of
 from training.records import Cohort
 from training.settings.data import LabelSettings
 from training.settings.experiment import Experiment
+from training.splits.assignment import assign
+from training.splits.counts import counts
 from training.terms import GRADES, NO_GRADE, Exclusion
 
 
@@ -31,6 +33,7 @@ def data_report(prepared: PreparedCohort, experiment: Experiment) -> dict[str, A
     """Counts of ECGs, patients, grades, positives and exclusions; sentences on what to know."""
     cohort, assembled = prepared.cohort, prepared.assembled
     shared = two_patient_rows(prepared)
+    groups, undealt = _groups(cohort, experiment)
     return {
         "rows": len(prepared.manifest),
         "manifest_digest": prepared.manifest.digest,
@@ -40,8 +43,9 @@ def data_report(prepared: PreparedCohort, experiment: Experiment) -> dict[str, A
         "excluded": counted(reason.value for reason in assembled.excluded.values()),
         "not_index": counted(why.value for why in assembled.not_index if why is not None),
         "tasks": _tasks(cohort, experiment),
+        "groups": groups,
         "two_patients_rows": shared,
-        "notes": _notes(prepared, experiment, shared),
+        "notes": [*_notes(prepared, experiment, shared), *undealt],
     }
 
 
@@ -54,7 +58,16 @@ def two_patient_rows(prepared: PreparedCohort) -> list[int]:
     ]
 
 
-def counted(words: Any) -> dict[str, int]:
+def _odd_gaps(prepared: PreparedCohort) -> int:
+    """Rows whose stated gap differs by more than a day from that of their dates."""
+    table = prepared.manifest
+    dated = prepared.cohort.covariates["gap_days"].to_numpy(dtype=np.float64)
+    stated = table.gap_days[list(prepared.assembled.rows)]
+    is_dated = np.array([table.ccta_at[place] is not None for place in prepared.assembled.rows])
+    return int((is_dated & (np.abs(np.abs(stated) - np.abs(dated)) > 1.0)).sum())
+
+
+def counted(words: Iterable[str]) -> dict[str, int]:
     """Most frequent first, then by name."""
     return dict(sorted(Counter(words).items(), key=lambda pair: (-pair[1], pair[0])))
 
@@ -79,10 +92,32 @@ def _tasks(cohort: Cohort, experiment: Experiment) -> dict[str, Any]:
     return found
 
 
+def _groups(cohort: Cohort, experiment: Experiment) -> tuple[dict[str, Any], list[str]]:
+    """Classes per part and fold as `fit` and `cross-validate` will deal them; else why not."""
+    try:
+        dealt = assign(cohort, experiment)
+    except SetupFault as fault:
+        return {}, [f"Parts and folds cannot be dealt: {fault.detail}."]
+    groups: dict[str, Any] = {}
+    for count in counts(cohort, dealt.parts, dealt.folds):
+        groups.setdefault(count.group, {})[count.task] = {
+            "patients": count.n_patients,
+            "ecgs": count.n_ecgs,
+            "positives": count.n_positives,
+            "negatives": count.n_negatives,
+            "missing": count.n_missing,
+        }
+    short = [task for task in dealt.short if task not in cohort.experimental]
+    return groups, [
+        f"{task} has too few positives in the train or the cut part: experimental, without cuts."
+        for task in short
+    ]
+
+
 def _grades(index: Cohort, column: int) -> dict[str, int]:
     codes = index.grades[:, column]
-    counts = {grade.value: int((codes == code).sum()) for code, grade in enumerate(GRADES)}
-    return counts | {"not graded": int((codes == NO_GRADE).sum())}
+    graded = {grade.value: int((codes == code).sum()) for code, grade in enumerate(GRADES)}
+    return graded | {"not graded": int((codes == NO_GRADE).sum())}
 
 
 def _notes(prepared: PreparedCohort, experiment: Experiment, shared: Sequence[int]) -> list[str]:
@@ -95,6 +130,10 @@ def _notes(prepared: PreparedCohort, experiment: Experiment, shared: Sequence[in
     ]
     if not labels.binary:
         notes += [f"{task} is experimental by the settings." for task in labels.experimental]
+    if n_late := int((cohort.covariates["death_at"] < cohort.covariates["ecg_at"]).sum()):
+        notes.append(f"{n_late} ECGs are dated after the death of their patient.")
+    if n_odd := _odd_gaps(prepared):
+        notes.append(f"{n_odd} rows state another gap than their dates; the dates count.")
     if shared:
         notes.append(f"{len(shared)} rows: {advice_of(Exclusion.TWO_PATIENTS)}")
     return notes

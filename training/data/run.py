@@ -18,7 +18,7 @@ from training.data.millivolts import millivolts_reader
 from training.data.prepare import PreparedCohort, prepare
 from training.data.reading import gate_settings, rules_digest
 from training.data.report import data_report, refuse_none_left
-from training.data.sheet import read_sheet
+from training.data.sheet import sheet_digest
 from training.folder import RunFolder, write_json, write_whole
 from training.records import Cohort, Inputs, Progress
 from training.settings.experiment import Experiment
@@ -53,21 +53,21 @@ def prepare_run(  # noqa: PLR0917 - six different things, each with a type of it
 
     Args:
         root: folder that the manifest's paths are relative to.
-        cache: folder of prepared arrays; None: in the run folder.
+        cache: folder of prepared arrays; None: as before, at first in the run folder.
 
     Raises:
         SetupFault: `settings_invalid`: the run folder is of other settings, another manifest or
             other ECG files, or no vessel has enough positives; and as `prepare`.
     """
-    digest = read_sheet(manifest, experiment.data).digest
-    _claim(experiment, digest, root, run, cache)
+    _claim(experiment, manifest, run)
+    keep_place(manifest, root, run, cache)
     prepared = prepare(
         experiment.data,
         experiment.labels,
         preset(experiment.data.preset),
         manifest=manifest,
         root=root,
-        cache=cache or run.cache,
+        cache=_cache_of(run),
         progress=progress,
     )
     refuse_none_left(prepared.cohort, experiment.labels)
@@ -94,7 +94,7 @@ def open_run(run: RunFolder) -> OpenedRun:
     experiment = stored_experiment(run)
     cohort = Cohort.load(run.cohort)
     rules = rules_digest(preset(experiment.data.preset), gate_settings())
-    folder = run.path / str(_place(run)["cache"])
+    folder = _cache_of(run)
     if not folder.is_dir():
         raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, "the cache of prepared arrays is gone")
     return OpenedRun(experiment, cohort, Cache(folder, rules).inputs(cohort.keys))
@@ -129,33 +129,44 @@ def read_mv(run: RunFolder, keys: Sequence[str], root: Path | None = None) -> It
     return read(keys)
 
 
-def _claim(
-    experiment: Experiment, digest: str, root: Path, run: RunFolder, cache: Path | None
-) -> None:
-    """Make the run folder this experiment's, or refuse one that holds another's cohort."""
+def refuse_other(experiment: Experiment, manifest: Path | None, run: RunFolder) -> None:
+    """Hold a prepared run folder to the settings and, if one is given, the manifest.
+
+    Raises:
+        SetupFault: `settings_invalid`: it was made with another setting or another manifest.
+    """
     resolved = experiment.model_dump(mode="json")
-    if is_prepared(run):
-        _refuse_other(resolved, digest, run)
-    else:
-        write_json(run.settings, resolved)
-        write_json(run.environment, environment(experiment))
-    where = "cache" if cache is None else str(cache.absolute())
-    place = {"manifest_digest": digest, "root": str(root.absolute()), "cache": where}
-    write_json(run.place, place)
-    run.place.chmod(_PRIVATE)
-
-
-def _refuse_other(resolved: dict[str, Any], digest: str, run: RunFolder) -> None:
     if key := _first_difference(resolved, stored_experiment(run).model_dump(mode="json")):
         raise SetupFault(
             ReasonCode.SETTINGS_INVALID,
             f"the run folder was made with another {key}; use a new run folder",
         )
-    if _place(run)["manifest_digest"] != digest:
+    if manifest is not None and _place(run)["manifest_digest"] != sheet_digest(manifest):
         raise SetupFault(
             ReasonCode.SETTINGS_INVALID,
             "the run folder was made from another manifest; use a new run folder",
         )
+
+
+def keep_place(manifest: Path, root: Path | None, run: RunFolder, cache: Path | None) -> None:
+    """Note where the ECGs and the prepared arrays lie on this machine; None: where they lay."""
+    known = _place(run) if run.place.exists() else {}
+    place = {
+        "manifest_digest": sheet_digest(manifest),
+        "root": str((root or Path(known.get("root", manifest.parent))).absolute()),
+        "cache": known.get("cache", run.cache.name) if cache is None else str(cache.absolute()),
+    }
+    write_json(run.place, place)
+    run.place.chmod(_PRIVATE)
+
+
+def _claim(experiment: Experiment, manifest: Path, run: RunFolder) -> None:
+    """Make the run folder this experiment's, unless it holds another's cohort."""
+    if is_prepared(run):
+        refuse_other(experiment, manifest, run)
+        return
+    write_json(run.settings, experiment.model_dump(mode="json"))
+    write_json(run.environment, environment(experiment))
 
 
 def _first_difference(new: Any, old: Any, key: str = "") -> str:
@@ -167,6 +178,10 @@ def _first_difference(new: Any, old: Any, key: str = "") -> str:
                 return found
         return ""
     return "" if new == old else key
+
+
+def _cache_of(run: RunFolder) -> Path:
+    return run.path / str(_place(run)["cache"])
 
 
 def _place(run: RunFolder) -> dict[str, Any]:

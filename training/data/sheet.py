@@ -63,6 +63,18 @@ def read_sheet(path: Path, settings: DataSettings) -> Sheet:
     )
 
 
+def sheet_digest(path: Path) -> str:
+    """SHA-256 of the file, as `read_sheet` gives it.
+
+    Raises:
+        SetupFault: `manifest_invalid`, it cannot be read.
+    """
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        raise _unfit("the file cannot be read") from None
+
+
 def is_empty(cell: Cell) -> bool:
     """None, NaN, or nothing but blanks."""
     return cell is None or cell != cell or (isinstance(cell, str) and not cell.strip())  # noqa: PLR0124 - NaN

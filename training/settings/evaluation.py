@@ -116,7 +116,8 @@ class EvaluationSettings(Settings):
         decision_points: of the decision curve.
         fewest_in_group: a smaller subgroup is named, not evaluated.
         reclassification_cuts: pre-test probability, low and high, for the comparison.
-        beats_most: ECGs per group behind a mean beat.
+        beats_most: ECGs per group behind a mean beat; beats_from_s, beats_to_s: its window around
+            the R peak.
     """
 
     prevalence: dict[Vessel, OpenShare] = {}
@@ -130,6 +131,8 @@ class EvaluationSettings(Settings):
     fewest_in_group: Count = 30
     reclassification_cuts: tuple[OpenShare, OpenShare] = (0.05, 0.15)
     beats_most: Count = 500
+    beats_from_s: Annotated[float, Field(lt=0.0)] = -0.25
+    beats_to_s: Positive = 0.65
     incidence: IncidenceSettings = IncidenceSettings()
 
 
