@@ -109,8 +109,8 @@ def test_what_does_not_fit_is_said(
 
 def test_a_run_that_is_not_prepared_asks_for_what_it_needs(tmp_path: Path) -> None:
     found = _train("fit", "--run", tmp_path / "run")
-    assert found.exit_code == 2
-    assert "--config, --manifest and --root" in found.output
+    assert found.exit_code == 4
+    assert "give --config and --manifest" in found.output
 
 
 def test_a_fit_that_is_killed_by_signal_9_goes_on_to_the_same_bytes(

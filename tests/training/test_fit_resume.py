@@ -132,9 +132,18 @@ def test_a_finished_fit_does_nothing_again(material: Material, whole: FitFolder)
     assert {path: path.stat().st_mtime_ns for path in whole.path.rglob("*")} == before
 
 
-def test_nothing_of_the_way_is_left_behind(whole: FitFolder) -> None:
+def test_nothing_of_the_way_is_left_behind_even_by_a_kill_at_the_very_end(
+    material: Material, whole: FitFolder, tmp_path: Path
+) -> None:
     assert not whole.checkpoint.exists()
     assert not whole.all_best()
+    folder = FitFolder(tmp_path / "copy")
+    shutil.copytree(whole.path, folder.path)
+    folder.checkpoint.write_bytes(b"old")
+    folder.best(1).write_bytes(b"old")
+    fit(_plan(material), material, folder, _around())
+    assert not folder.checkpoint.exists()
+    assert not folder.all_best()
 
 
 @pytest.mark.parametrize(

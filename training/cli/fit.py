@@ -26,7 +26,7 @@ def command(
     """Fit the weights on the train part and predict the cut and the test part.
 
     Killed at any step, the same command goes on to identical weights; finished, it does nothing.
-    A run folder that check-data has prepared needs no --config, --manifest and --root. For
+    A run folder that check-data has prepared needs neither --config nor --manifest. For
     several GPUs: torchrun --nproc_per_node N -m -- training fit --run RUN.
     """
     from training.fit.final import fit_final

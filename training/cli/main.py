@@ -19,6 +19,10 @@ COMMANDS = {
     "export": ("export", "command", "Write the bundle of a finished run, proved."),
     "explain": ("explain", "command", "Draw what moved a bundle's output over the 12-lead page."),
     "check-data": ("check_data", "command", "Read manifest and ECGs, and count what they give."),
+    "check-data": ("check_data", "command", "Read manifest and ECGs, and count what they give."),
+    "fit": ("fit", "command", "Fit the weights; predict the parts that they have not seen."),
+    "cross-validate": ("cross_validate", "command", "Fit every fold; predict out of fold."),
+    "study-pcgrad": ("study_pcgrad", "command", "Compare PCGrad with plain multi-task learning."),
     "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
     "golden-ecgs": ("golden_ecgs", "command", "Write the synthetic golden ECGs of the package."),
 }

@@ -46,6 +46,8 @@ def fit(plan: Plan, material: Material, folder: FitFolder, around: Around) -> di
         _refuse_other(mark, done.get("identity"))
         if done.get("weights_sha256") != file_digest(folder.weights):
             raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, "the weights are not those of the fit")
+        if around.group.is_first:
+            _clear_away(folder)
         return done
     compute = material.experiment.compute
     lock: AbstractContextManager[None] = locked(folder) if around.group.is_first else nullcontext()
@@ -204,13 +206,7 @@ class _Running:
             },
         )
         # Only now does no checkpoint name the best weights before.
-        self._remove_best_but(self._choice.epoch)
-
-    def _remove_best_but(self, epoch: int | None) -> None:
-        kept = None if epoch is None else self._folder.best(epoch)
-        for path in self._folder.all_best():
-            if path != kept:
-                path.unlink()
+        _remove_best(self._folder, but=self._choice.epoch)
 
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._began
@@ -227,8 +223,7 @@ class _Running:
                 save_torch(folder.weights, load_torch(folder.best(epoch)))
             self._history.save(folder.history, folder.epochs)
             write_json(folder.done, self._done(last if epoch is None else epoch))
-            folder.checkpoint.unlink(missing_ok=True)
-            self._remove_best_but(None)
+            _clear_away(folder)
         group.barrier()
         done = read_json(folder.done)
         if done is None:
@@ -254,6 +249,18 @@ class _Running:
             "notes": self._notes,
             **outcome(self._plan, self._material, self._around),
         }
+
+
+def _clear_away(folder: FitFolder) -> None:
+    """What a finished fit needs no more, also after a kill between its last two acts."""
+    folder.checkpoint.unlink(missing_ok=True)
+    _remove_best(folder, but=None)
+
+
+def _remove_best(folder: FitFolder, *, but: int | None) -> None:
+    for path in folder.all_best():
+        if but is None or path != folder.best(but):
+            path.unlink()
 
 
 def _refuse_other(ours: str, found: object) -> None:

@@ -22,10 +22,12 @@ def as_markdown(found: Comparison) -> str:
     for seed, difference in zip(seeds, found.differences, strict=True):
         plain, pcgrad = (by_seed[seed, arm].mean_auc for arm in ARMS)
         lines.append(f"| {seed} | {plain:.4f} | {pcgrad:.4f} | {difference:+.4f} |")
+    freedom = len(seeds) - 1
     lines += [
         "",
         f"Mean difference {found.mean:+.4f}, 95 % CI {found.low:+.4f} to {found.high:+.4f} "
-        f"(t, {len(seeds) - 1} degrees of freedom), p = {found.p_value:.2f}. {verdict(found)}",
+        f"(t, {freedom} {'degree' if freedom == 1 else 'degrees'} of freedom), "
+        f"p = {found.p_value:.2f}. {verdict(found)}",
         "",
         "| mean AUC of | " + " | ".join(Vessel) + " |",
         "|---|" + "---|" * len(Vessel),
