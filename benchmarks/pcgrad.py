@@ -41,7 +41,7 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(options.rounds):
         for name, step in sides.items():
-            times[name].append(_quiet_seconds(step, inputs, labels, options.tries))
+            times[name].append(_seconds(step, inputs, labels, options))
         _say(f"round {turn + 1}: " + ", ".join(f"{n} {t[-1]:.2f} s" for n, t in times.items()))
     sys.stdout.write(json.dumps(_summary(times)) + "\n")
 
@@ -51,6 +51,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: of this process, for a machine that others use; with --threads 1",
+    )
     parser.add_argument(
         "--tries",
         type=int,
@@ -170,14 +176,15 @@ def _adamw(net: Net1D) -> torch.optim.AdamW:
 # --- the clock ---------------------------------------------------------------------------------
 
 
-def _quiet_seconds(step: Side, inputs: Tensor, labels: Tensor, tries: int) -> float:
-    """Wall time of one step; the try in which other processes took least, none over 5 % if any."""
+def _seconds(step: Side, inputs: Tensor, labels: Tensor, options: argparse.Namespace) -> float:
+    """Of one step; the try in which other processes took least, none over 5 % if there is one."""
+    clock = time.process_time if options.clock == "cpu" else time.perf_counter
     found = []
-    for _ in range(tries):
-        before, started = _others(), time.perf_counter()
+    for _ in range(1 if options.clock == "cpu" else options.tries):
+        before, started, on_clock = _others(), time.perf_counter(), clock()
         step(inputs, labels)
-        seconds = time.perf_counter() - started
-        by_others = (_others() - before) / (seconds * _n_processors())
+        seconds, passed = clock() - on_clock, time.perf_counter() - started
+        by_others = (_others() - before) / (passed * (os.cpu_count() or 1))
         found.append((by_others, seconds))
         if by_others < MOST_BY_OTHERS:
             break
@@ -192,10 +199,6 @@ def _others() -> float:
     ticks = [int(part) for part in stat.read_text().split("\n", 1)[0].split()[1:9]]
     user, nice, system, _idle, _wait, irq, soft, steal = ticks
     return (user + nice + system + irq + soft + steal) / 100 - time.process_time()
-
-
-def _n_processors() -> int:
-    return os.cpu_count() or 1
 
 
 def _say(line: str) -> None:
