@@ -13,6 +13,7 @@ COMMANDS = {
         "command",
         "Set calibrators and cuts, and see how they hold.",
     ),
+    "evaluate": ("evaluate", "command", "Measure a run, a frozen bundle, or scores as written."),
     "explain": ("explain", "command", "Draw what moved a bundle's output over the 12-lead page."),
     "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
     "golden-ecgs": ("former", "golden_ecgs", "Write the synthetic golden ECGs of the package."),
