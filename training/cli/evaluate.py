@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _OUT = click.Path(file_okay=False, path_type=Path)
+_OPTION = {"run": "run_folder", "bundle": "bundle", "scores": "scores"}
+_GOES_WITH: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "run": ((), ("bundle", "scores", "manifest", "labels", "config")),
+    "bundle": (("manifest", "config", "out"), ("labels",)),
+    "scores": (("labels", "config", "out"), ("manifest",)),
+}
+"""Options that each kind needs, and those that it refuses."""
 
 
 @click.command("evaluate")
@@ -63,14 +70,10 @@ def command(as_json: bool, **given: Any) -> None:
 
 
 def _kind(given: dict[str, Any]) -> str:
-    if given["run_folder"] is not None:
-        kind, needed, refused = "run", (), ("bundle", "scores", "manifest", "labels", "config")
-    elif given["scores"] is not None:
-        kind, needed, refused = "scores", ("labels", "config", "out"), ("manifest",)
-    elif given["bundle"] is not None:
-        kind, needed, refused = "bundle", ("manifest", "config", "out"), ("labels",)
-    else:
+    kind = "run" if given["run_folder"] else "scores" if given["scores"] else "bundle"
+    if given[_OPTION[kind]] is None:
         raise click.UsageError("give --run, --bundle or --scores")
+    needed, refused = _GOES_WITH[kind]
     if missing := [f"--{name}" for name in needed if given[name] is None]:
         raise click.UsageError(f"--{kind} needs {', '.join(missing)}")
     if other := [f"--{name}" for name in refused if given[name] is not None]:

@@ -1,4 +1,4 @@
-"""The table of evidence of our own: what `evaluate` measured on patients, in the published layout."""
+"""The table of evidence of our own: what `evaluate` measured on patients, as published."""
 
 import re
 from collections.abc import Sequence
