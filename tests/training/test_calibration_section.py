@@ -48,7 +48,7 @@ def test_brier_and_ece_are_those_of_scikit_learn() -> None:
 
 
 def test_slope_is_that_of_an_unpenalised_logistic_regression() -> None:
-    task = _task()
+    task = _task(seed=1)
     logit = np.log(task.scores / (1.0 - task.scores))
     stretched = Task(task.labels, 1.0 / (1.0 + np.exp(-2.0 * logit)), task.patients)
     slope, intercept = slope_and_intercept(stretched)

@@ -176,7 +176,7 @@ def _coefficient(task: Task, design: Array, offset: Array | None) -> Estimate | 
             fitted = model.fit(cov_type="cluster", cov_kwds={"groups": codes})
         except (PerfectSeparationWarning, ConvergenceWarning, np.linalg.LinAlgError):
             return None
-    value, se = float(fitted.params[-1]), float(fitted.bse[-1])
+    value, se = float(fitted.params[-1]), float(np.sqrt(fitted.cov_params()[-1, -1]))
     if not np.isfinite([value, se]).all():
         return None
     half = float(norm.ppf(0.975)) * se
