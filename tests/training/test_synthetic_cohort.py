@@ -1,16 +1,11 @@
 """The synthetic cohort: electrical identities, seeds, and what disease does to which lead."""
 
-import csv
-from pathlib import Path
-
 import numpy as np
 import pytest
-import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ecgbatch.errors import SetupFault
 from ecgbatch.resources import folder
 from ecgbatch.terms import LEADS, Vessel
 from training.former.settings import load_settings
@@ -26,7 +21,6 @@ from training.synthetic.cohort import (
     draw_patient,
     twelve_leads,
 )
-from training.synthetic.files import write_cohort
 
 
 @pytest.fixture(scope="module")
@@ -144,30 +138,3 @@ def lead_loss(vessel: Vessel) -> dict[str, float]:
 def test_directions_are_unit_vectors() -> None:
     for direction in heart.DIRECTION.values():
         assert np.linalg.norm(direction) == pytest.approx(1.0, abs=0.03)
-
-
-def test_written_records_are_read_back_by_the_wfdb_library(
-    tmp_path: Path, some: list[SyntheticEcg]
-) -> None:
-    written: list[None] = []
-    n_ecgs = write_cohort(tmp_path / "cohort", some[:3], lambda: written.append(None))
-
-    with (tmp_path / "cohort" / "manifest.csv").open(encoding="utf-8", newline="") as opened:
-        rows = list(csv.DictReader(opened))
-    assert n_ecgs == len(written) == len(rows) == 3
-    for row, ecg in zip(rows, some, strict=False):
-        record = wfdb.rdrecord(str(tmp_path / "cohort" / row["ecg_path"]).removesuffix(".hea"))
-        assert record.sig_name == list(LEADS)
-        assert record.fs == 500
-        assert np.array_equal(record.p_signal.T, ecg.signal)
-        assert row["patient_id"] == ecg.patient.patient_id
-        assert [row[vessel] for vessel in Vessel] == [grade or "" for grade in ecg.patient.grades]
-
-
-def test_a_folder_with_something_in_it_is_not_written_into(
-    tmp_path: Path, some: list[SyntheticEcg]
-) -> None:
-    (tmp_path / "other.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(SetupFault):
-        write_cohort(tmp_path, some, lambda: None)
-    assert [path.name for path in tmp_path.iterdir()] == ["other.txt"]

@@ -1,33 +1,69 @@
 """`ecgbatch-train synthesise`."""
 
+import json
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from training.cli.former import CONFIG
-from training.cli.options import faults_reported, progress
+from ecgbatch.resources import folder
+from training.cli.options import JSON, faults_reported, progress
 
 
 @click.command("synthesise")
 @click.argument("patients", type=click.IntRange(min=1))
-@CONFIG
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
-def command(patients: int, config: Path, out: Path) -> None:
-    """Write the first PATIENTS synthetic patients as WFDB records with a table of grades.
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=lambda: folder("config") / "train.demo.toml",
+    show_default="the demonstration's",
+    help="Settings with a part [cohort], TOML; other parts are not looked at.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Made if absent; empty, or begun with the same arguments.",
+)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["wfdb", "muse", "both"]),
+    default="both",
+    show_default=True,
+    help="both: MUSE for the share that cohort.muse_share names, WFDB for the others.",
+)
+@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
+@JSON
+def command(
+    patients: int,
+    config: Path,
+    out: Path,
+    formats: Literal["wfdb", "muse", "both"],
+    processes: int,
+    as_json: bool,
+) -> None:
+    """Write the first PATIENTS synthetic patients: their ECGs and a manifest with labels.
 
-    The patients are those of the settings' cohort; asking for more leaves the first ones as
-    they are. No real ECG is in any of them.
+    Equal settings give equal bytes. Asking for more patients leaves the first ones as they are.
+    After a kill the same command goes on. No real ECG is in any of them.
     """
-    from training.former.settings import load_settings
-    from training.synthetic.cohort import cohort
+    from training.settings.cohort import load_cohort
     from training.synthetic.files import TABLE, write_cohort
 
     with faults_reported():
-        settings = load_settings(config).cohort.model_copy(update={"n_patients": patients})
-        n_ecgs = patients * settings.ecgs_per_patient
+        settings = load_cohort(config).model_copy(update={"n_patients": patients})
         with progress() as show:
-            done = iter(range(1, n_ecgs + 1))
-            n_written = write_cohort(
-                out, cohort(settings), lambda: show("writing ECGs", next(done), n_ecgs)
-            )
-    click.echo(f"{n_written} synthetic ECGs and {TABLE} in {out}")
+            written = write_cohort(out, settings, show, formats, processes)
+    if as_json:
+        found = {
+            "patients": written.n_patients,
+            "ecgs": written.n_ecgs,
+            "muse": written.n_muse,
+            "wfdb": written.n_ecgs - written.n_muse,
+            "out": str(out),
+            "manifest": TABLE,
+        }
+        click.echo(json.dumps(found))
+        return
+    click.echo(f"{written.n_ecgs} synthetic ECGs of {written.n_patients} patients in {out}")

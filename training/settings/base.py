@@ -1,11 +1,16 @@
 """What every part of an experiment's settings is built on."""
 
+import tomllib
 from collections.abc import Mapping
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ecgbatch.terms import Vessel
+from ecgbatch.errors import SetupFault
+from ecgbatch.terms import ReasonCode, Vessel
+
+Model = TypeVar("Model", bound=BaseModel)
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 OpenShare = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -26,3 +31,29 @@ def refuse_other_vessels(given: Mapping[Vessel, object], key: str) -> None:
     """Raises: ValueError, the four vessels are not all named."""
     if set(given) != set(Vessel):
         raise ValueError(f"{key} must name the four vessels")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises: SetupFault, `settings_invalid`: not there, or not TOML."""
+    try:
+        with path.open("rb") as opened:
+            return tomllib.load(opened)
+    except OSError:
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, "the file cannot be read") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, "the file is not TOML") from None
+
+
+def validated(model: type[Model], content: Mapping[str, Any]) -> Model:
+    """Raises: SetupFault, `settings_invalid`, naming the first key at fault."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as found:
+        first = found.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        said = (
+            f": {first['msg'].removeprefix('Value error, ')}"
+            if first["type"] == "value_error"
+            else ""
+        )
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, f"key {key}{said}") from None

@@ -1,15 +1,13 @@
 """One TOML file per experiment: an unknown, missing or unfit key is an error that names it."""
 
-import tomllib
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
-from ecgbatch.errors import SetupFault
 from ecgbatch.net.architecture import Architecture
-from ecgbatch.terms import ReasonCode, Vessel
-from training.settings.base import Name, Settings
+from ecgbatch.terms import Vessel
+from training.settings.base import Name, Settings, read_toml, validated
 from training.settings.cohort import CohortSettings
 from training.settings.data import DataSettings, LabelSettings
 from training.settings.evaluation import (
@@ -83,21 +81,4 @@ def load_experiment(path: Path) -> Experiment:
     Raises:
         SetupFault: `settings_invalid`, naming the first key at fault.
     """
-    try:
-        with path.open("rb") as opened:
-            content = tomllib.load(opened)
-    except OSError:
-        raise SetupFault(ReasonCode.SETTINGS_INVALID, "the file cannot be read") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise SetupFault(ReasonCode.SETTINGS_INVALID, "the file is not TOML") from None
-    try:
-        return Experiment.model_validate(content)
-    except ValidationError as found:
-        first = found.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        said = (
-            f": {first['msg'].removeprefix('Value error, ')}"
-            if first["type"] == "value_error"
-            else ""
-        )
-        raise SetupFault(ReasonCode.SETTINGS_INVALID, f"key {key}{said}") from None
+    return validated(Experiment, read_toml(path))

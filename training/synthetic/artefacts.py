@@ -66,11 +66,11 @@ def mains(rng: np.random.Generator, n_leads: int, n_samples: int, mains_hz: floa
 
 
 def artefacts(
-    rng: np.random.Generator, n_leads: int, n_samples: int, mains_hz: float
+    rng: np.random.Generator, n_leads: int, n_samples: int, mains_hz: float, mains_gain: float
 ) -> NDArray[np.float64]:
     """Sum of wander, muscle noise and mains hum: (n_leads, n_samples) in mV."""
     return (
         wander(rng, n_leads, n_samples)
         + muscle(rng, n_leads, n_samples)
-        + mains(rng, n_leads, n_samples, mains_hz)
+        + mains_gain * mains(rng, n_leads, n_samples, mains_hz)
     )

@@ -2,29 +2,56 @@
 
 Every patient and every ECG has a random stream of its own, addressed by its index, so the cohort
 streams, needs no memory, and patient 17 is the same alone, in any order and in any larger cohort.
-`docs/demonstration-bundle.md` says what is not realistic.
+`limits` says what is not realistic.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecgbatch.records import Millivolts
-from ecgbatch.terms import LEADS, WINDOW_S, WINDOW_SAMPLES, Vessel
-from training.settings.cohort import CohortSettings, EffectSettings
+from ecgbatch.terms import WINDOW_S, WINDOW_SAMPLES, Vessel
+from training.settings.cohort import (
+    CohortSettings,
+    DeviceSettings,
+    EffectSettings,
+    StatementSettings,
+)
 from training.synthetic import heart
 from training.synthetic.artefacts import artefacts, breathing_gain, rhythm
+from training.synthetic.course import DAYS_PER_YEAR, Course, draw_course
+from training.synthetic.device import (
+    STEP_UV,
+    counts_per_mv,
+    draw_device,
+    draw_site,
+    recorded,
+    twelve_leads,
+)
 from training.terms import GRADES, Grade
 
-COUNTS_PER_MV = 400
-"""Electrodes are quantised at 5 uV; one count is 2.5 uV, so that the derived limb leads,
-which have halves in them, are exact in counts."""
-_UV5_PER_MV = 200.0
+__all__ = [
+    "COUNTS_PER_MV",
+    "GRADES",
+    "POSITIVE",
+    "SyntheticEcg",
+    "SyntheticPatient",
+    "cohort",
+    "draw_ecg",
+    "draw_patient",
+    "ecgs_of",
+    "twelve_leads",
+]
 
+COUNTS_PER_MV = round(2000.0 / STEP_UV)
+"""Of an ECG of the one device that there is where the settings name none."""
+
+FileFormat = Literal["wfdb", "muse"]
 
 POSITIVE = (Grade.SEVERE, Grade.OCCLUDED)
 """Grades that count as positive: >= 70 % diameter stenosis or occlusion."""
@@ -32,18 +59,31 @@ POSITIVE = (Grade.SEVERE, Grade.OCCLUDED)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SyntheticPatient:
-    """One patient; `grades` in the order of Vessel, None where not assessable."""
+    """One patient, as of the day of the CCTA.
+
+    Attributes:
+        grades: what the CCTA says, in the order of Vessel; None where not assessable.
+        true_grades: also of those; the course of the disease follows them.
+        site: where all the patient's ECGs are made.
+    """
 
     index: int
     age_years: float
     is_female: bool
     heart_rate: float
     grades: tuple[Grade | None, ...]
+    true_grades: tuple[Grade, ...]
     anatomy: heart.Anatomy = field(repr=False)
+    site: str
+    course: Course = field(repr=False)
 
     @property
     def patient_id(self) -> str:
         return f"SYN{self.index:07d}"
+
+    @property
+    def sex(self) -> str:
+        return "female" if self.is_female else "male"
 
     @property
     def labels(self) -> tuple[float, ...]:
@@ -56,14 +96,22 @@ class SyntheticEcg:
     """One ECG of a patient.
 
     Attributes:
-        counts: (12, 5000) int16, rows in LEADS order, COUNTS_PER_MV counts per mV.
         acquired_at: wall clock.
+        counts: (12, 5000) int16, rows in LEADS order, `counts_per_mv` counts per mV.
+        r_times_s: of its beats, some beyond both ends of the recording.
+        statement_normal: whether the device calls it normal; None: it says nothing on that.
+        file_format: what the device writes.
     """
 
     patient: SyntheticPatient
     index: int
     acquired_at: datetime
     counts: NDArray[np.int16] = field(repr=False)
+    device: DeviceSettings
+    heart_rate: float
+    r_times_s: NDArray[np.float64] = field(repr=False)
+    statement_normal: bool | None
+    file_format: FileFormat
 
     @property
     def name(self) -> str:
@@ -72,15 +120,25 @@ class SyntheticEcg:
     @property
     def signal(self) -> Millivolts:
         """(12, 5000) float64 mV."""
-        return self.counts.astype(np.float64) / COUNTS_PER_MV
+        return self.counts.astype(np.float64) / counts_per_mv(self.device)
+
+    @property
+    def age_years(self) -> float:
+        """At this ECG."""
+        since = self.acquired_at - self.patient.course.ccta_at
+        return self.patient.age_years + since.total_seconds() / (86400.0 * DAYS_PER_YEAR)
 
 
 def cohort(settings: CohortSettings) -> Iterator[SyntheticEcg]:
     """All ECGs of the cohort, patient by patient."""
     for patient_index in range(settings.n_patients):
-        patient = draw_patient(settings, patient_index)
-        for ecg_index in range(settings.ecgs_per_patient):
-            yield draw_ecg(settings, patient, ecg_index)
+        yield from ecgs_of(settings, draw_patient(settings, patient_index))
+
+
+def ecgs_of(settings: CohortSettings, patient: SyntheticPatient) -> Iterator[SyntheticEcg]:
+    """All ECGs of one patient, in the order of time."""
+    for index in range(len(patient.course.ecg_at)):
+        yield draw_ecg(settings, patient, index)
 
 
 def draw_patient(settings: CohortSettings, index: int) -> SyntheticPatient:
@@ -93,45 +151,67 @@ def draw_patient(settings: CohortSettings, index: int) -> SyntheticPatient:
     seen = tuple(None if gone else g for g, gone in zip(grades, is_missing, strict=True))
     heart_rate = float(np.clip(rng.normal(70.0, 12.0), 45.0, 115.0))
     anatomy = _draw_anatomy(settings.effect, rng, age, is_female, grades)
-    return SyntheticPatient(index, age, is_female, heart_rate, seen, anatomy)
+    around = _stream(settings.seed, index, 0, 1)
+    site = draw_site(settings, around)
+    course = draw_course(settings, around, age, is_female, grades)
+    return SyntheticPatient(index, age, is_female, heart_rate, seen, grades, anatomy, site, course)
 
 
 def draw_ecg(settings: CohortSettings, patient: SyntheticPatient, index: int) -> SyntheticEcg:
-    """ECG number `index` of a patient: same heart, another day, another recording."""
+    """ECG number `index` of a patient: same heart, another day, another recording.
+
+    Raises:
+        IndexError: the patient has no such ECG.
+    """
+    acquired_at = patient.course.ecg_at[index]
     rng = _stream(settings.seed, patient.index, 1 + index)
+    around = _stream(settings.seed, patient.index, 1 + index, 1)
+    device = draw_device(settings, around, patient.site)
+    anatomy = _anatomy_at(settings, patient, acquired_at)
     heart_rate = float(np.clip(patient.heart_rate + rng.normal(0.0, 5.0), 40.0, 130.0))
     r_times_s = rhythm(rng, heart_rate, WINDOW_S)
-    vector = heart.dipole(
-        patient.anatomy, r_times_s, breathing_gain(rng, r_times_s), WINDOW_SAMPLES
+    vector = heart.dipole(anatomy, r_times_s, breathing_gain(rng, r_times_s), WINDOW_SAMPLES)
+    clean = heart.project(anatomy, vector) * np.exp(rng.normal(0.0, 0.03, size=(8, 1)))
+    noise = artefacts(rng, len(clean), WINDOW_SAMPLES, device.mains_hz, device.mains_gain)
+    noisy = clean + settings.noise_gain * device.noise_gain * noise
+    return SyntheticEcg(
+        patient=patient,
+        index=index,
+        acquired_at=acquired_at,
+        counts=twelve_leads(recorded(device, noisy), device.step_uv),
+        device=device,
+        heart_rate=heart_rate,
+        r_times_s=r_times_s,
+        statement_normal=_statement(settings.statement, around, anatomy.injury),
+        file_format="muse" if around.random() < settings.muse_share else "wfdb",
     )
-    clean = heart.project(patient.anatomy, vector) * np.exp(rng.normal(0.0, 0.03, size=(8, 1)))
-    noisy = clean + settings.noise_gain * artefacts(
-        rng, len(clean), WINDOW_SAMPLES, settings.mains_hz
-    )
-    minutes = int(rng.integers(0, 60 * 24 * 365))
-    first_day = datetime.combine(settings.first_day, datetime.min.time())
-    acquired_at = first_day + timedelta(minutes=minutes, days=365 * index)
-    return SyntheticEcg(patient, index, acquired_at, twelve_leads(noisy))
 
 
-def twelve_leads(independent: Millivolts) -> NDArray[np.int16]:
-    """Quantise and derive: (8, n) mV, rows as INDEPENDENT_LEADS, to (12, n) counts in LEADS order.
-
-    Source: Einthoven's law and Goldberger's augmented leads, exact in counts.
-    """
-    steps = np.rint(independent * _UV5_PER_MV).astype(np.int64)
-    lead_i, lead_ii = steps[0], steps[1]
-    counts = np.empty((len(LEADS), independent.shape[1]), dtype=np.int64)
-    counts[0], counts[1], counts[2] = 2 * lead_i, 2 * lead_ii, 2 * (lead_ii - lead_i)
-    counts[3] = -(lead_i + lead_ii)
-    counts[4] = 2 * lead_i - lead_ii
-    counts[5] = 2 * lead_ii - lead_i
-    counts[6:] = 2 * steps[2:]
-    return counts.astype(np.int16)
+def _anatomy_at(settings: CohortSettings, patient: SyntheticPatient, at: datetime) -> heart.Anatomy:
+    """After a revascularisation part of the changes of ST segment and T wave is gone."""
+    treated = patient.course.revascularised_at
+    if treated is None or at < treated:
+        return patient.anatomy
+    left, injury = 1.0 - settings.outcome.relief, patient.anatomy.injury
+    eased = heart.Injury(injury.initial_force, left * injury.st_segment, left * injury.t_wave)
+    return replace(patient.anatomy, injury=eased)
 
 
-def _stream(seed: int, patient_index: int, stream: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient_index, stream)))
+def _statement(
+    statement: StatementSettings, rng: np.random.Generator, injury: heart.Injury
+) -> bool | None:
+    """The larger the changes, the rarer "normal"; 0.1 mV of ST weighs as 0.2 mV of QRS or T."""
+    parts = (injury.initial_force, 2.0 * injury.st_segment, injury.t_wave)
+    size_mv = max(float(np.linalg.norm(part)) for part in parts)
+    margin = (statement.half_at_mv - size_mv) / statement.width_mv
+    is_normal = rng.random() < 0.5 * (1.0 + np.tanh(margin / 2.0))
+    return None if rng.random() < statement.missing_share else bool(is_normal)
+
+
+def _stream(seed: int, *address: int) -> np.random.Generator:
+    """Of a patient (index, 0), of an ECG (index, 1 + its number); one more number is a side
+    stream, so that what is drawn from it moves nothing else."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=address))
 
 
 def _draw_grades(
@@ -190,7 +270,7 @@ def _draw_injury(
         for sd in (effect.nonspecific_q_mv, effect.nonspecific_st_mv, effect.nonspecific_t_mv)
     )
     for vessel, grade in zip(Vessel, grades, strict=True):
-        away = -np.array(heart.DIRECTION[vessel])
+        away = -_direction(effect, vessel)
         shows = rng.gamma(effect.visibility_shape, 1.0 / effect.visibility_shape)
         mixture = 3.0 * rng.dirichlet((1.2, 1.2, 1.2))
         size = effect.by_grade[GRADES.index(grade)] * effect.by_vessel[vessel] * shows
@@ -202,6 +282,15 @@ def _draw_injury(
         _limited(st_segment, effect.limit_mv / 2),
         _limited(t_wave, effect.limit_mv),
     )
+
+
+def _direction(effect: EffectSettings, vessel: Vessel) -> NDArray[np.float64]:
+    """Towards the vessel's wall: the anatomy's, or what the settings put in its place."""
+    if vessel not in effect.direction:
+        return np.array(heart.DIRECTION[vessel])
+    given = np.array(effect.direction[vessel])
+    towards: NDArray[np.float64] = given / np.linalg.norm(given)
+    return towards
 
 
 def _limited(dipole: NDArray[np.float64], limit_mv: float) -> NDArray[np.float64]:
