@@ -17,6 +17,7 @@ COMMANDS = {
         "Set calibrators and cuts, and see how they hold.",
     ),
     "export": ("export", "command", "Write the bundle of a finished run, proved."),
+    "evaluate": ("evaluate", "command", "Measure a run, a frozen bundle, or scores as written."),
     "explain": ("explain", "command", "Draw what moved a bundle's output over the 12-lead page."),
     "check-data": ("check_data", "command", "Read manifest and ECGs, and count what they give."),
     "check-data": ("check_data", "command", "Read manifest and ECGs, and count what they give."),

@@ -181,7 +181,7 @@ def draw(
         small = figure.add_subplot(grid[index % 4, 2 + index // 4], sharex=first, sharey=first)
         first = first or small
         _panel(small, index, means, window)
-        small.label_outer()
+        small.tick_params(labelleft=index < 4, labelbottom=index % 4 == 3)
     return figure
 
 

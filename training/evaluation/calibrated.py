@@ -154,23 +154,29 @@ def slope_and_intercept(task: Task) -> tuple[Estimate | None, Estimate | None]:
     logit = np.log(p) - np.log1p(-p)
     ones = np.ones((len(p), 1))
     slope = None
-    if np.ptp(logit) > 0.0:
+    if np.ptp(logit) > 0.0 and not _separate(task.labels, logit):
         slope = _coefficient(task, np.column_stack([ones, logit]), offset=None)
     return slope, _coefficient(task, ones, offset=logit)
+
+
+def _separate(labels: Array, logit: Array) -> bool:
+    """Whether a threshold parts the classes, in either order: no finite slope exists."""
+    positive, negative = logit[labels == 1], logit[labels == 0]
+    return bool(negative.max() <= positive.min() or positive.max() <= negative.min())
 
 
 def _coefficient(task: Task, design: Array, offset: Array | None) -> Estimate | None:
     """The last coefficient of a logistic regression."""
     codes = np.unique(np.asarray(task.patients, dtype=str), return_inverse=True)[1]
     model = sm.GLM(task.labels, design, family=sm.families.Binomial(), offset=offset)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(over="ignore"):
         warnings.simplefilter("error", PerfectSeparationWarning)
         warnings.simplefilter("error", ConvergenceWarning)
         try:
             fitted = model.fit(cov_type="cluster", cov_kwds={"groups": codes})
         except (PerfectSeparationWarning, ConvergenceWarning, np.linalg.LinAlgError):
             return None
-    value, se = float(fitted.params[-1]), float(fitted.bse[-1])
+    value, se = float(fitted.params[-1]), float(np.sqrt(fitted.cov_params()[-1, -1]))
     if not np.isfinite([value, se]).all():
         return None
     half = float(norm.ppf(0.975)) * se
