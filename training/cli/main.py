@@ -8,24 +8,20 @@ from ecgbatch import __version__
 
 COMMANDS = {
     "synthesise": ("synthesise", "command", "Write a synthetic cohort: ECG files and their table."),
-    "study-pcgrad": ("study_pcgrad", "command", "Compare PCGrad with plain multi-task learning."),
+    "check-data": ("check_data", "command", "Read manifest and ECGs, and count what they give."),
     "fit": ("fit", "command", "Fit the weights; predict the parts that they have not seen."),
     "cross-validate": ("cross_validate", "command", "Fit every fold; predict out of fold."),
     "operating-points": (
         "operating_points",
         "command",
-        "Set calibrators and cuts, and see how they hold.",
+        "Set calibrators and cuts; see how they hold.",
     ),
+    "evaluate": ("evaluate", "command", "Compare risks with what the CCTA found; write a report."),
     "export": ("export", "command", "Write the bundle of a finished run, proved."),
-    "evaluate": ("evaluate", "command", "Measure a run, a frozen bundle, or scores as written."),
     "explain": ("explain", "command", "Draw what moved a bundle's output over the 12-lead page."),
-    "check-data": ("check_data", "command", "Read manifest and ECGs, and count what they give."),
-    "check-data": ("check_data", "command", "Read manifest and ECGs, and count what they give."),
-    "fit": ("fit", "command", "Fit the weights; predict the parts that they have not seen."),
-    "cross-validate": ("cross_validate", "command", "Fit every fold; predict out of fold."),
     "study-pcgrad": ("study_pcgrad", "command", "Compare PCGrad with plain multi-task learning."),
-    "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
     "golden-ecgs": ("golden_ecgs", "command", "Write the synthetic golden ECGs of the package."),
+    "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
 }
 """Name: module in `training.cli`, attribute, help line."""
 

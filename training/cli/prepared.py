@@ -1,7 +1,8 @@
-"""A run's data for the commands that need it: opened, or prepared first."""
+"""Options of the commands that need a run's data, and the data: opened, or prepared first."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -13,6 +14,13 @@ from training.records import Progress
 if TYPE_CHECKING:
     from training.data.run import OpenedRun
 
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+MANIFEST = click.option(
+    "--manifest",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The table of ECGs and labels, CSV or Parquet.",
+)
 ROOT = click.option(
     "--root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -23,6 +31,18 @@ CACHE = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder of prepared ECGs, shared by runs.  [default: in the run folder]",
 )
+CONFIG = click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The experiment's settings, TOML; needed unless the run folder has its data.",
+)
+
+
+def data_options(command: _Command) -> _Command:
+    """--config, --manifest, --root and --cache, none of them needed for a prepared run folder."""
+    for option in (CACHE, ROOT, MANIFEST, CONFIG):
+        command = option(command)
+    return command
 
 
 def opened_run(
