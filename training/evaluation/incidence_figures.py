@@ -85,7 +85,7 @@ def bars(
         panels[0].bar([0], [0], color=colour, label=str(stratum))
         for stratum, colour in STRATUM_COLOURS.items()
     ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=3)
+    panels[0].legend(handles=handles, loc="upper left")
     figure.supylabel("cumulative incidence", fontsize=9)
     figure.supxlabel(f"days after the ECG, counted from day {landmark:g}", fontsize=9)
     return figure
