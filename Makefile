@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak fault-figures bench-pcgrad check docs demo-bundle wheel clean
+.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak fault-figures bench-pcgrad check docs train-demo demo-bundle wheel clean
 
 # Set up, then score the sample ECGs that ship with the project into ecgbatch-demo.db.
 demo: .venv/.base
@@ -26,9 +26,11 @@ fault-nightly: .venv/.test
 	ECGBATCH_TEST_CRASH_POINTS=all OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -m nightly --timeout 3600 tests/faults
 	ECGBATCH_TEST_CRASH_POINTS=all OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q --timeout 3600 tests/faults/test_crash_points.py
 
-# Before a release: the upgrade of a ledger with rows in it under a running worker.
+# Before a release: the upgrade of a ledger with rows in it under a running worker; a fit by two
+# processes, and what else of the trainer takes long.
 fault-release: .venv/.test
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q --timeout 3600 tests/faults/test_upgrade.py tests/migration
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -m release --timeout 3600 tests/training
 
 # 20,000 recordings through the service, files arriving all the time; JSON last.
 fault-soak: .venv/.test
@@ -60,9 +62,28 @@ docs: .venv/.test
 	.venv/bin/python -m tests.support.training_commands_page
 	.venv/bin/python -m tests.support.training_settings_page
 
+# The whole way on synthetic ECGs: a cohort, its data, a fit, cuts, an evaluation, a bundle; then what
+# an overnight run makes of ECGs that training has not seen, in SQL; then the study of PCGrad.
+TRAINED = build/train-demo
+TRAIN = .venv/bin/ecgbatch-train
+QUESTION = SELECT any_vessel_stratum, count(*) AS ecgs, round(avg(any_vessel_risk), 3) AS mean_risk, bundle_name FROM v_latest_risk GROUP BY 1, 4 ORDER BY 3
+train-demo: .venv/.test
+	mkdir -p $(TRAINED)
+	$(TRAIN) synthesise 8000 --config config/train.demo.toml --out $(TRAINED)/cohort
+	$(TRAIN) check-data --config config/train.demo.toml --manifest $(TRAINED)/cohort/manifest.csv --run $(TRAINED)/run
+	$(TRAIN) fit --run $(TRAINED)/run
+	$(TRAIN) operating-points --run $(TRAINED)/run
+	$(TRAIN) evaluate --run $(TRAINED)/run
+	$(TRAIN) export --run $(TRAINED)/run --out $(TRAINED)/bundle --card $(TRAINED)/card.md
+	$(TRAIN) synthesise 60 --seed 1 --config config/train.demo.toml --out $(TRAINED)/arrivals
+	.venv/bin/ecgbatch run-once --source $(TRAINED)/arrivals/records --db sqlite:///$(TRAINED)/results.db --bundle $(TRAINED)/bundle --settle 0
+	.venv/bin/python -c "import pandas, sqlite3; print(pandas.read_sql('$(QUESTION)', sqlite3.connect('$(TRAINED)/results.db')).to_string(index=False))"
+	$(TRAIN) study-pcgrad --out $(TRAINED)/study
+
 # Train the demonstration model again and replace the shipped bundle.
-demo-bundle: .venv/.test
-	.venv/bin/ecgbatch-train demo-bundle --config config/train.demo.toml --out ecgbatch/demonstration/bundle --card docs/demonstration-bundle.md
+demo-bundle: train-demo
+	$(TRAIN) golden-ecgs --config config/train.demo.toml --out ecgbatch/bundle/golden_ecgs.npz
+	$(TRAIN) export --run $(TRAINED)/run --out ecgbatch/demonstration/bundle --card docs/demonstration-bundle.md
 
 wheel: .venv/.test
 	.venv/bin/python -m build --no-isolation

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from ecgbatch.resources import folder
 from ecgbatch.terms import LEADS, Vessel
-from training.former.settings import load_settings
-from training.settings.cohort import CohortSettings
+from training.settings.cohort import CohortSettings, load_cohort
 from training.synthetic import heart
 from training.synthetic.cohort import (
     COUNTS_PER_MV,
@@ -25,7 +24,7 @@ from training.synthetic.cohort import (
 
 @pytest.fixture(scope="module")
 def demo() -> CohortSettings:
-    return load_settings(folder("config") / "train.demo.toml").cohort
+    return load_cohort(folder("config") / "train.demo.toml")
 
 
 @pytest.fixture(scope="module")

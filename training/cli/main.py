@@ -21,7 +21,6 @@ COMMANDS = {
     "explain": ("explain", "command", "Draw what moved a bundle's output over the 12-lead page."),
     "study-pcgrad": ("study_pcgrad", "command", "Compare PCGrad with plain multi-task learning."),
     "golden-ecgs": ("golden_ecgs", "command", "Write the synthetic golden ECGs of the package."),
-    "demo-bundle": ("former", "demo_bundle", "Build the demonstration bundle."),
 }
 """Name: module in `training.cli`, attribute, help line."""
 

@@ -33,6 +33,7 @@ from training.cli.options import JSON, faults_reported, progress
     show_default=True,
     help="both: MUSE for the share that cohort.muse_share names, WFDB for the others.",
 )
+@click.option("--seed", type=click.IntRange(min=0), help="Other patients under the same settings.")
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
 @JSON
 def command(
@@ -40,6 +41,7 @@ def command(
     config: Path,
     out: Path,
     formats: Literal["wfdb", "muse", "both"],
+    seed: int | None,
     processes: int,
     as_json: bool,
 ) -> None:
@@ -53,6 +55,8 @@ def command(
 
     with faults_reported():
         settings = load_cohort(config).model_copy(update={"n_patients": patients})
+        if seed is not None:
+            settings = settings.model_copy(update={"seed": seed})
         with progress() as show:
             written = write_cohort(out, settings, show, formats, processes)
     if as_json:
