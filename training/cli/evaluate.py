@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from training.cli.options import JSON, faults_reported, progress
+from training.cli.faults import faults_reported
+from training.cli.options import JSON, progress
 
 if TYPE_CHECKING:
     from training.records import Progress

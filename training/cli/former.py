@@ -7,7 +7,8 @@ import click
 
 from ecgbatch.resources import folder
 from ecgbatch.terms import DEMONSTRATION_NOTICE
-from training.cli.options import faults_reported, progress
+from training.cli.faults import faults_reported
+from training.cli.options import progress
 
 CONFIG = click.option(
     "--config",

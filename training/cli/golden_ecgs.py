@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ecgbatch.resources import folder
-from training.cli.options import faults_reported
+from training.cli.faults import faults_reported
 
 
 @click.command("golden-ecgs")

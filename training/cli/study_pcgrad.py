@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from ecgbatch.resources import folder
-from training.cli.options import JSON, faults_reported, progress
+from training.cli.faults import faults_reported
+from training.cli.options import JSON, progress
 
 
 @click.command("study-pcgrad")
