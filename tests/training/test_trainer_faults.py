@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from ecgbatch.errors import SetupFault
 from training.cli import main as command_line
 from training.cli.faults import faults_reported
 from training.cli.main import COMMANDS, main, run
+from training.settings.base import read_toml, validated
+from training.settings.evaluation import BootstrapSettings
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -112,3 +115,18 @@ def test_fault_of_ours_is_an_object_where_json_was_asked_for(
 def test_usage_fault_of_the_trainer_ends_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _ended(monkeypatch, "fit") == 2
     assert _ended(monkeypatch, "no-such-command") == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("name = 'x'\nsplit =\n", "the file is not TOML at line 2"),
+        ("seeed = 1\n", "key seeed is not known"),
+    ],
+)
+def test_mistake_in_the_settings_is_named(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(content)
+
+    with pytest.raises(SetupFault, match=said):
+        validated(BootstrapSettings, read_toml(path))

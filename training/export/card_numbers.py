@@ -152,4 +152,4 @@ def _shown(measure: Measure | None) -> str:
 
 
 def _kind(run: FinishedRun) -> str:
-    return "Synthetic m" if run.is_synthetic else "M"
+    return "Synthetic m" if run.is_drawn else "M"

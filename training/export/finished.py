@@ -58,9 +58,14 @@ class FinishedRun:
     parts: pd.DataFrame = field(repr=False)
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether the settings make a cohort: no patient is in it."""
+        return self.experiment.cohort is not None
+
+    @property
     def is_synthetic(self) -> bool:
         """As an evaluation says it: the settings make a cohort, or the bundle is not clinical."""
-        return self.experiment.cohort is not None or not self.bundle.is_clinical
+        return self.is_drawn or not self.bundle.is_clinical
 
 
 def read_finished(folder: RunFolder) -> FinishedRun:

@@ -31,7 +31,10 @@ LIMITS = (
     "Not for acute chest pain, paced rhythm, age under 18, or comparing one patient's ECGs over "
     "time.",
 )
-SYNTHETIC = "Synthetic ECGs: no patient is in these data, and no number here is evidence."
+SYNTHETIC = (
+    "Synthetic ECGs, or settings that do not call the data clinical (bundle.is_clinical): no "
+    "number here is evidence."
+)
 
 
 @dataclass(frozen=True, slots=True)
