@@ -9,6 +9,7 @@ import numpy as np
 from ecgbatch.errors import SetupFault
 from ecgbatch.terms import ReasonCode
 from training.data.assembly import few_positives
+from training.data.cells import person
 from training.data.prepare import PreparedCohort
 from training.data.screening import advice_of
 from training.records import Cohort
@@ -68,6 +69,10 @@ def _odd_gaps(prepared: PreparedCohort) -> int:
     stated = table.gap_days[list(prepared.assembled.rows)]
     is_dated = np.array([table.ccta_at[place] is not None for place in prepared.assembled.rows])
     return int((is_dated & (np.abs(np.abs(stated) - np.abs(dated)) > 1.0)).sum())
+
+
+def _written_in_two_ways(patients: Sequence[str]) -> int:
+    return len(set(patients)) - len({person(patient) for patient in patients})
 
 
 def counted(words: Iterable[str]) -> dict[str, int]:
@@ -137,6 +142,11 @@ def _notes(prepared: PreparedCohort, experiment: Experiment, shared: Sequence[in
         notes.append(f"{n_outside} ECGs are outside the intended use (age, pacing) and stay in.")
     if n_late := int((cohort.covariates["death_at"] < cohort.covariates["ecg_at"]).sum()):
         notes.append(f"{n_late} ECGs are dated after the death of their patient.")
+    if n_alike := _written_in_two_ways(prepared.manifest.patients):
+        notes.append(
+            f"{n_alike} patients are written in two ways (case, width, blanks, leading zeros): each"
+            " counts as one patient. Write them alike, or apart if they are two."
+        )
     if n_odd := _odd_gaps(prepared):
         notes.append(f"{n_odd} rows state another gap than their dates; the dates count.")
     if shared:
