@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+_UNFINISHED = ".unfinished"
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -91,7 +93,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         OSError: the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as opened:
+    with NamedTemporaryFile(
+        dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED, delete=False
+    ) as opened:
         aside = Path(opened.name)
     try:
         write(aside)
@@ -99,6 +103,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(written.fileno())
         aside.replace(path)
     finally:
+        aside.unlink(missing_ok=True)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what writes that a kill cut short have left; only where nothing else writes."""
+    for aside in folder.glob(f".*{_UNFINISHED}"):
         aside.unlink(missing_ok=True)
 
 

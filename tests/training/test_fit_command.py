@@ -3,6 +3,8 @@ processes."""
 
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,6 +76,37 @@ def test_a_prepared_run_needs_no_manifest_and_a_finished_one_does_nothing(place:
     found = _train("fit", "--run", place.run)
     assert found.exit_code == 0
     assert "Experimental: LM." in found.stdout
+
+
+@pytest.mark.parametrize("most_bytes", [2_000, 9_000])
+def test_a_full_disk_is_said_leaves_nothing_half_written_and_the_same_command_goes_on(
+    most_bytes: int, place: Place, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(place.run, run, ignore=shutil.ignore_patterns("final", "predictions"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+    try:
+        full = _train("fit", "--run", run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert full.exit_code == 4, full.exception
+    assert full.output.count("disk_full: the run folder") == 1
+    assert str(tmp_path) not in full.output
+    assert not list(run.rglob("*.unfinished"))
+    assert _train("fit", "--run", run).exit_code == 0
+    weights = [(path / "final" / "weights.pt").read_bytes() for path in (run, place.run)]
+    assert weights[0] == weights[1]
+
+
+def test_a_run_folder_that_cannot_be_written_is_said_without_its_path(
+    place: Place, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(place.run, run, ignore=shutil.ignore_patterns("final"))
+    (run / "final").write_text("a file where a folder belongs", encoding="utf-8")
+    found = _train("fit", "--run", run)
+    assert (found.exit_code, str(tmp_path) in found.output) == (4, False)
 
 
 def test_cross_validate_prints_the_aucs_of_some_folds_only_when_all_are_there(

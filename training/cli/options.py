@@ -1,8 +1,10 @@
 """Options and habits that several commands share."""
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -16,7 +18,10 @@ from rich.progress import (
 )
 
 from ecgbatch.errors import SetupFault
-from ecgbatch.terms import ExitCode
+from ecgbatch.terms import ExitCode, ReasonCode
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
 
 CONFIG = click.option(
     "--config",
@@ -35,12 +40,29 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obje
 
 @contextmanager
 def faults_reported() -> Iterator[None]:
-    """One line with the reason and what to do, and exit code 4."""
+    """One line with the reason and what to do, and exit code 4; also where a file of the run
+    cannot be written: the system's own text would carry its path."""
     try:
         yield
     except SetupFault as fault:
-        click.echo(f"{fault}. {fault.advice}", err=True)
-        raise SystemExit(ExitCode.UNFIT) from None
+        _end(fault)
+    except OSError as fault:
+        _end(_as_ours(fault))
+
+
+def _as_ours(fault: OSError) -> SetupFault:
+    if fault.errno in _FULL:
+        return SetupFault(
+            ReasonCode.DISK_FULL, "the run folder; the same command goes on from here"
+        )
+    if fault.errno in _CLOSED:
+        return SetupFault(ReasonCode.RUN_FOLDER_UNFIT, "it cannot be written")
+    raise fault
+
+
+def _end(fault: SetupFault) -> NoReturn:
+    click.echo(f"{fault}. {fault.advice}", err=True)
+    raise SystemExit(ExitCode.UNFIT) from None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from training.data.prepare import PreparedCohort, prepare
 from training.data.reading import gate_settings, rules_digest
 from training.data.report import data_report, refuse_none_left
 from training.data.sheet import sheet_digest
-from training.folder import RunFolder, write_json, write_whole
+from training.folder import RunFolder, clear_unfinished, write_json, write_whole
 from training.records import Cohort, Inputs, Progress
 from training.settings.experiment import Experiment
 
@@ -204,6 +204,7 @@ def _refuse_other_ecgs(cohort: Cohort, run: RunFolder) -> None:
 def _write(prepared: PreparedCohort, experiment: Experiment, run: RunFolder) -> None:
     """The cohort last: where it is, everything is."""
     run.private.parent.mkdir(parents=True, exist_ok=True)
+    clear_unfinished(run.private.parent)
     write_whole(run.private, lambda aside: prepared.private.to_parquet(aside, index=False))
     run.private.chmod(_PRIVATE)
     write_whole(run.excluded, lambda aside: prepared.excluded.to_parquet(aside, index=False))

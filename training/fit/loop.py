@@ -21,7 +21,7 @@ from training.fit.outcome import outcome
 from training.fit.plan import Plan, identity
 from training.fit.predict import batched_logits
 from training.fit.selection import Choice, InnerScore, counted_tasks, score_inner
-from training.folder import write_json
+from training.folder import clear_unfinished, write_json
 from training.model.start import build_net
 from training.optimise.optimisation import Optimisation
 from training.optimise.reproducible import derived_seed, reproducible
@@ -52,6 +52,8 @@ def fit(plan: Plan, material: Material, folder: FitFolder, around: Around) -> di
     compute = material.experiment.compute
     lock: AbstractContextManager[None] = locked(folder) if around.group.is_first else nullcontext()
     with lock, reproducible(compute.seed, compute.threads):
+        if around.group.is_first:
+            clear_unfinished(folder.path)
         running = _Running(plan, material, folder, around, mark)
         running.resume()
         running.go()
