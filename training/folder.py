@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+import pandas as pd
+
+from training.terms import person
+
 _UNFINISHED = ".unfinished"
 
 
@@ -83,6 +87,16 @@ class RunFolder:
     def evaluation(self, name: str) -> Path:
         """The folder of one evaluation: metrics, figures, report."""
         return self.path / "evaluation" / name
+
+
+def people(run: RunFolder) -> dict[str, str] | None:
+    """Identifier of the patient of each ECG, by key, as `person` folds it; None where the private
+    table is gone. For comparisons: it must not be written anywhere."""
+    try:
+        private = pd.read_parquet(run.private, columns=["key", "identifier"])
+    except FileNotFoundError:
+        return None
+    return dict(zip(private["key"], map(person, private["identifier"]), strict=True))
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

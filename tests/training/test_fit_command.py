@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -52,6 +53,12 @@ def _train(*arguments: object) -> Result:
 
 def _fit(run: Path, site: Site, cache: Path, *more: object) -> Result:
     return _train("fit", "--run", run, *site.options, "--cache", cache, *more)
+
+
+def _rename_patients(manifest: Path, before: str, *, leading_zeros: bool = False) -> None:
+    table = pd.read_csv(manifest)
+    table["patient_id"] = ("00" if leading_zeros else "") + before + table["patient_id"]
+    table.to_csv(manifest, index=False)
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +213,7 @@ def test_an_intermediate_stage_of_our_own_starts_the_next_and_none_of_its_ecgs_i
             "optimiser": {"epochs": 2},
         },
     )
+    _rename_patients(site.manifest, "stage ")
     stage = tmp_path / "stage"
     found = _fit(stage, site, place.cache)
     assert found.exit_code == 0, found.output
@@ -234,9 +242,19 @@ def test_an_intermediate_stage_of_our_own_starts_the_next_and_none_of_its_ecgs_i
         split={"seed": 1},
         start={"kind": "checkpoint", "checkpoint_use_bn": False},
     )
-    refused = _fit(tmp_path / "other", same, place.cache, "--start", stage)
+    for start_at in (stage, stage / "final" / "weights.pt"):
+        refused = _fit(tmp_path / "other", same, place.cache, "--start", start_at)
+        assert refused.exit_code == 4
+        assert "has learned from" in refused.output
+    # Other ECGs of its patients are as much a leak as the same ones.
+    _rename_patients(next_site.manifest, "Stage", leading_zeros=True)
+    refused = _fit(tmp_path / "patients", next_site, place.cache, "--start", stage)
     assert refused.exit_code == 4
     assert "has learned from" in refused.output
+    (stage / "data" / "private.parquet").unlink()
+    said = _fit(tmp_path / "patients", next_site, place.cache, "--start", stage)
+    assert said.exit_code == 0
+    assert "by the bytes of the ECGs alone" in said.output
 
 
 def test_a_linear_probe_leaves_the_backbone_alone(place: Place, tmp_path: Path) -> None:

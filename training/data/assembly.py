@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.terms import ReasonCode
-from training.data.cells import Moment, person
+from training.data.cells import Moment
 from training.data.index_ecg import Candidate, Mode, NotIndex, choose
 from training.data.manifest import Manifest
 from training.data.reading import Patients, Reading
 from training.data.screening import Placed, Reason, advice_of, place_rows, screen
 from training.records import COVARIATES, Cohort, Labels
 from training.settings.data import DataSettings, LabelSettings
+from training.terms import person
 
 _FROM_HEADER = ("sex", "age_years", "device", "site", "statement_normal")
 

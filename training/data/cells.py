@@ -2,7 +2,6 @@
 
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -121,13 +120,6 @@ def identifier_of(cell: Cell, is_placeholder: Callable[[str], bool]) -> str:
     if text != "0" and (_ZEROS.fullmatch(text) or is_placeholder(text)):
         raise ValueError("a placeholder, which names nobody")
     return text
-
-
-def person(identifier: str) -> str:
-    """The same for identifiers that differ in case, width, blanks or leading zeros alone: a
-    spreadsheet drops zeros, and one patient as two would end up on both sides of a split."""
-    plain = unicodedata.normalize("NFKC", identifier)
-    return "".join(plain.split()).casefold().lstrip("0")
 
 
 def word_in(words: Mapping[str, _Value], kind: str) -> Callable[[Cell], _Value]:

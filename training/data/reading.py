@@ -18,7 +18,7 @@ from ecgbatch.quality.checks import check, refusal
 from ecgbatch.records import Finding, Recording, RecordingBytes
 from ecgbatch.settings import Settings, load_settings
 from ecgbatch.terms import SCORING_VERSION, ReasonCode
-from training.data.cells import person
+from training.terms import person
 
 Decode = Callable[[RecordingBytes], Recording]
 Prepared = NDArray[np.float32]

@@ -9,7 +9,6 @@ import numpy as np
 from ecgbatch.errors import SetupFault
 from ecgbatch.terms import ReasonCode
 from training.data.assembly import few_positives
-from training.data.cells import person
 from training.data.prepare import PreparedCohort
 from training.data.screening import advice_of
 from training.records import Cohort
@@ -17,7 +16,7 @@ from training.settings.data import LabelSettings
 from training.settings.experiment import Experiment
 from training.splits.assignment import assign
 from training.splits.counts import counts
-from training.terms import GRADES, NO_GRADE, Exclusion
+from training.terms import GRADES, NO_GRADE, Exclusion, person
 
 _OUTSIDE = {ReasonCode.AGE_UNDER_18, ReasonCode.PACED}
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from ecgbatch.reasons import REASONS
 from ecgbatch.terms import ReasonCode
-from training.data.cells import Moment, person
+from training.data.cells import Moment
 from training.data.index_ecg import Gap, day_of_ccta, gap_between
 from training.data.manifest import Manifest
 from training.data.reading import Patients, Reading
 from training.settings.data import DataSettings
-from training.terms import NO_GRADE, Exclusion
+from training.terms import NO_GRADE, Exclusion, person
 
 Reason = ReasonCode | Exclusion
 

@@ -94,7 +94,7 @@ def _fit_fold(
 ) -> None:
     folder, cohort = FitFolder(run.fold(fold)), material.cohort
     rows = _unseen(material, assignment, fold)
-    refuse_seen(material.start, cohort, rows)
+    refuse_seen(run, material.start, cohort, rows)
     fit(plan_fold(cohort, assignment, material.experiment, fold), material, folder, around)
     if not _is_done(run, fold):
         logits = logits_of(folder, material, rows, around, f"predicting fold {fold}")

@@ -12,7 +12,7 @@ from training.fit.loop import fit
 from training.fit.material import Around, Material
 from training.fit.plan import plan_final
 from training.fit.predict import predictions_of, scored_logits
-from training.folder import RunFolder, write_whole
+from training.folder import RunFolder, people, write_whole
 from training.model.start import Start
 from training.records import Cohort, Predictions, Rows
 from training.settings.experiment import Experiment
@@ -29,13 +29,13 @@ def fit_final(run: RunFolder, material: Material, around: Around) -> dict[str, A
         The content of final/done.json.
 
     Raises:
-        SetupFault: as `assign`, `fit`; `settings_invalid`, the start has learned from an ECG of
-            the cut or test part.
+        SetupFault: as `assign`, `fit`; `settings_invalid`, the start has learned from a patient
+            of the cut or test part.
     """
     assignment = settled(run, material, around)
     unseen = {part: assignment.rows(part) for part in (Part.CUT, Part.TEST)}
     for rows in unseen.values():
-        refuse_seen(material.start, material.cohort, rows)
+        refuse_seen(run, material.start, material.cohort, rows)
     folder = FitFolder(run.final)
     done = fit(plan_final(material.cohort, assignment), material, folder, around)
     for part, rows in unseen.items():
@@ -70,13 +70,21 @@ def settled(run: RunFolder, material: Material, around: Around) -> Assignment:
     return dealt
 
 
-def refuse_seen(start: Start, cohort: Cohort, rows: Rows) -> None:
-    """Raises: SetupFault, the start has learned from an ECG that is to be predicted."""
-    n_seen = sum(cohort.keys[row] in start.seen for row in rows)
-    if n_seen:
+def refuse_seen(run: RunFolder, start: Start, cohort: Cohort, rows: Rows) -> None:
+    """Raises: SetupFault, the start has learned from a patient who is to be predicted."""
+    if not start.seen:
+        return
+    who = people(run) or {}
+    seen = {
+        cohort.patients[row]
+        for row in rows
+        if cohort.keys[row] in start.seen or who.get(cohort.keys[row]) in start.seen_people
+    }
+    if seen:
         raise SetupFault(
             ReasonCode.SETTINGS_INVALID,
-            f"the intermediate stage has learned from {n_seen} ECGs that are to be predicted",
+            f"the intermediate stage has learned from {len(seen)} patients who are to be"
+            " predicted; leave them out of its manifest",
         )
 
 
