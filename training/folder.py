@@ -2,13 +2,16 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import pandas as pd
 
+from ecgbatch.errors import SetupFault
+from ecgbatch.terms import ReasonCode
 from training.terms import person
 
 _UNFINISHED = ".unfinished"
@@ -89,13 +92,27 @@ class RunFolder:
         return self.path / "evaluation" / name
 
 
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Around the reading of a file of the run that is there.
+
+    Raises:
+        SetupFault: `run_folder_unfit`, it cannot be read or holds something else.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError):
+        # pyarrow's own errors are of these kinds.
+        raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, f"{what} is damaged") from None
+
+
 def people(run: RunFolder) -> dict[str, str] | None:
     """Identifier of the patient of each ECG, by key, as `person` folds it; None where the private
     table is gone. For comparisons: it must not be written anywhere."""
-    try:
-        private = pd.read_parquet(run.private, columns=["key", "identifier"])
-    except FileNotFoundError:
+    if not run.private.is_file():
         return None
+    with readable("data/private.parquet"):
+        private = pd.read_parquet(run.private, columns=["key", "identifier"])
     return dict(zip(private["key"], map(person, private["identifier"]), strict=True))
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,27 @@ def test_a_full_disk_is_said_leaves_nothing_half_written_and_the_same_command_go
     assert _train("fit", "--run", run).exit_code == 0
     weights = [(path / "final" / "weights.pt").read_bytes() for path in (run, place.run)]
     assert weights[0] == weights[1]
+
+
+def test_predictions_of_other_weights_do_not_outlive_their_fit(
+    place: Place, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(place.run, run.path, ignore=shutil.ignore_patterns("final"))
+    before = Predictions.load(run.predictions("cut"))
+    replace(before, logits=before.logits + 1.0).save(run.predictions("cut"))
+    assert _train("fit", "--run", run.path).exit_code == 0
+    assert np.array_equal(Predictions.load(run.predictions("cut")).logits, before.logits)
+
+
+@pytest.mark.parametrize("name", ["data/cohort", "parts", "predictions/cut"])
+def test_a_damaged_table_of_a_run_is_named(name: str, place: Place, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(place.run, run)
+    path = run / f"{name}.parquet"
+    path.write_bytes(path.read_bytes()[:200])
+    found = _train("fit", "--run", run)
+    assert (found.exit_code, f"{name}.parquet is damaged" in found.output) == (4, True)
 
 
 def test_a_run_folder_that_cannot_be_written_is_said_without_its_path(
