@@ -320,7 +320,9 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.SQLITE_ON_NETWORK_FS: Reason(
         _E, "SQLite is not safe on a network file system; use a local disk, or PostgreSQL."
     ),
-    _C.DISK_FULL: Reason(_E, "Free space on the disk of the database, or of the run folder."),
+    _C.DISK_FULL: Reason(
+        _E, "Free space on the disk of the database, or of what the message names."
+    ),
     _C.RECORD_UNKNOWN: Reason(
         _E,
         "Give a recording_id or at least 12 hex digits of its file_digest, as `status` shows them.",

@@ -12,7 +12,7 @@ import click
 from ecgbatch.errors import EcgbatchError, SetupFault, TransientFault
 from ecgbatch.terms import ExitCode, ReasonCode
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _TAKEN = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 _OURS = Path(__file__).parents[2]
@@ -61,7 +61,8 @@ def _told(fault: EcgbatchError, exit_code: int, *, as_json: bool = False) -> Sys
 def _of_disk(fault: OSError) -> SetupFault | None:
     """The system's error as ours, where a person can mend it: its text would carry the path."""
     if fault.errno in _FULL:
-        return SetupFault(ReasonCode.DISK_FULL, "nothing half written is left")
+        detail = "the run folder, or what --out names; the same command goes on from here"
+        return SetupFault(ReasonCode.DISK_FULL, detail)
     if fault.errno in _CLOSED:
         return SetupFault(ReasonCode.OUTPUT_UNWRITABLE, "no permission")
     if fault.errno in _TAKEN:
