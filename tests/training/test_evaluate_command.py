@@ -22,7 +22,8 @@ from training.cli.evaluate import command
 from training.evaluation import incidence
 from training.evaluation import run as running
 from training.evaluation.of_bundle import cut_pairs, score
-from training.evaluation.of_scores import context_of_scores, cuts_of
+from training.evaluation.of_scores import context_of_scores
+from training.evaluation.scores_file import cuts_of
 from training.evaluation.section import Context, Findings, Picture, Table
 from training.records import ArrayInputs, Estimate, Measure
 from training.report.evidence import ABSENT, fill, filled_text
