@@ -46,7 +46,7 @@ def curve(study: Study, name: str, task: Task, found: Groups, line: Smooth) -> F
     below.set_yscale("log")
     below.set_ylabel("ECGs")
     below.set_xlabel("predicted probability")
-    below.legend(loc="upper right", ncols=2)
+    below.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=2, borderaxespad=0.0)
     in_percent(above.xaxis, above.yaxis)
     return figure
 
