@@ -1,6 +1,7 @@
 """The numbers of a card: metrics, operating points, strata, calibration."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from ecgbatch.bundle.operating_points import Scope
 from ecgbatch.terms import Stratum
@@ -13,7 +14,10 @@ from training.records import Measure
 from training.terms import Quantity
 
 _RANKING = (Quantity.AUROC, Quantity.AUPRC)
-_HELD = ((Quantity.SENSITIVITY, "low"), (Quantity.SPECIFICITY, "high"))
+_HELD: tuple[tuple[Quantity, Literal["low", "high"]], ...] = (
+    (Quantity.SENSITIVITY, "low"),
+    (Quantity.SPECIFICITY, "high"),
+)
 _CALIBRATION = (
     Quantity.BRIER,
     Quantity.CALIBRATION_SLOPE,
@@ -73,7 +77,8 @@ def _out_of_fold(run: FinishedRun) -> Iterator[str]:
     yield "Every ECG under the fold model that has not seen it: of the recipe, not of the weights"
     yield "in this bundle.\n"
     yield from head("", *(quantity.value for quantity in _RANKING), "ECGs", "positives")
-    for scope in (*_scopes(run), "macro"):
+    scopes: tuple[Scope | Literal["macro"], ...] = (*_scopes(run), "macro")
+    for scope in scopes:
         auroc = found.get((scope, Quantity.AUROC))
         if auroc is not None:
             name = "macro mean" if auroc.scope == "macro" else _name(run, auroc.scope)
