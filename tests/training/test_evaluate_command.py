@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from training.cli.evaluate import command
 from training.evaluation import incidence
 from training.evaluation import run as running
 from training.evaluation.of_bundle import cut_pairs, score
-from training.evaluation.of_scores import context_of_scores, cuts_of
+from training.evaluation.of_scores import context_of_scores
+from training.evaluation.scores_file import cuts_of
 from training.evaluation.section import Context, Findings, Picture, Table
 from training.records import ArrayInputs, Estimate, Measure
 from training.report.evidence import ABSENT, fill, filled_text
 from training.report.html import Fact, render
+from training.report.write import Evidence, write_evaluation
 from training.settings.experiment import Experiment
 from training.statistics.decisions import classes
 from training.terms import Quantity
@@ -187,6 +190,31 @@ def test_the_report_is_whole_self_contained_and_escapes_every_text() -> None:
     assert not re.search(r"url\(|@import|https?://", page)
     assert "does not exclude disease" in page
     assert "Synthetic ECGs" in page
+
+
+def test_no_line_breaks_within_an_interval_and_lm_is_named_as_it_is() -> None:
+    settings = experiment()
+    study = drawn_study(20)
+    found = {"one": Findings("A", tables=(Table("T", pd.DataFrame({"": ["9.1 % (2 to 9)"]})),))}
+    context = Context(study, {}, settings.evaluation, settings.bootstrap)
+    page = render(context, found, [], {})
+    assert "9.1\N{NO-BREAK SPACE}% (2\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}9)" in page
+    assert "It is left out of any vessel." in page
+    counted = replace(context, study=replace(study, experimental=(Vessel.RCA,)))
+    page = render(counted, found, [], {})
+    assert "It is left out of any vessel." not in page
+    assert "LM counts for any vessel here" in page
+
+
+def test_evidence_without_its_marks_is_refused_before_the_work(tmp_path: Path) -> None:
+    settings = experiment()
+    context = Context(drawn_study(20), {}, settings.evaluation, settings.bootstrap)
+    path = tmp_path / "evidence.md"
+    path.write_text("no marks")
+    evidence = Evidence(path, "external", True)
+    with pytest.raises(SetupFault, match="evidence:begin"):
+        write_evaluation(context, tmp_path / "out", lambda *_: None, facts=[], evidence=evidence)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_same_study_gives_the_same_bytes(

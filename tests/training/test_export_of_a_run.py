@@ -4,6 +4,7 @@ import json
 import shutil
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,14 @@ from training.export.run import Exported, export_run
 from training.folder import RunFolder
 from training.operating_points.points import load_points
 from training.operating_points.run import points_of_run
-from training.records import ArrayInputs, Predictions, load_measures
+from training.records import (
+    ArrayInputs,
+    Estimate,
+    Measure,
+    Predictions,
+    load_measures,
+    save_measures,
+)
 from training.terms import Quantity
 
 
@@ -123,6 +131,32 @@ def test_the_card_has_every_cut_and_no_path(
     assert "| no_label | 3 |" in card
     assert str(run[0].path.parent) not in card
     assert str(made.bundle.location.parent) not in card
+
+
+def test_the_card_has_the_mean_the_subgroups_at_the_cuts_and_what_was_out_of_fold(
+    copy: RunFolder, made: Exported
+) -> None:
+    of_run = read_finished(copy)
+    assert "out of fold" not in render_card(made)
+
+    def number(value: float, quantity: Quantity, scope: Any, **where: Any) -> Measure:
+        return Measure(scope, quantity, Estimate(value, value, value), 40, 9, **where)
+
+    ours = (
+        number(0.611, Quantity.AUROC, "macro"),
+        number(0.622, Quantity.AUROC, Vessel.LAD, group="sex: female"),
+        number(0.633, Quantity.SENSITIVITY, Vessel.LAD, group="sex: female", cut="low"),
+        number(0.644, Quantity.SPECIFICITY, Vessel.LAD, group="sex: female", cut="high"),
+    )
+    place = copy.evaluation("out_of_fold")
+    place.mkdir()
+    save_measures(place / "measures.parquet", [number(0.655, Quantity.AUROC, Vessel.LAD)])
+    out_of_fold = read_finished(copy).out_of_fold
+    changed = replace(of_run, measures=(*of_run.measures, *ours), out_of_fold=out_of_fold)
+    card = render_card(replace(made, run=changed))
+    for value in ("0.611", "0.622", "0.633", "0.644", "0.655"):
+        assert f"{value} ({value} to {value})" in card
+    assert "of the recipe, not of the weights" in card
 
 
 def test_equal_runs_give_equal_bytes(

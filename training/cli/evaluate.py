@@ -158,6 +158,8 @@ def _of_scores(given: dict[str, Any], show: "Progress") -> tuple[Path, dict[str,
         Fact("Rows without a partner", f"{len(joined.unmatched):,}, listed in left_out.parquet"),
         Fact("Cuts", "of the bundle" if bundle else "as the strata in the scores imply them"),
     ]
+    if joined.n_outside:
+        facts.append(Fact("Outside the intended use", f"{joined.n_outside:,} ECGs, included here"))
     is_clinical = joined.is_clinical and not joined.context.study.is_synthetic
     evidence = given["evidence"] and Evidence(given["evidence"], "external", is_clinical)
     found = write_evaluation(

@@ -101,8 +101,8 @@ def _parts(run: FinishedRun) -> Iterator[str]:
     if "fold" in run.parts:
         folds = run.experiment.folds
         of = "the train part" if folds.over == "development" else "all index ECGs"
-        yield f"`cross-validate`: {folds.n} folds over {of}, stratified by label pattern, grouped"
-        yield f"by patient, seed {folds.seed}.\n"
+        yield f"Folds of `cross-validate`: {folds.n} over {of}, stratified by label pattern,"
+        yield f"grouped by patient, seed {folds.seed}.\n"
 
 
 def _counts(rows: Cohort) -> tuple[int, str]:

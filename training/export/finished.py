@@ -27,7 +27,7 @@ from training.settings.experiment import Experiment
 from training.terms import Quantity
 
 EVALUATE = "ecgbatch-train evaluate"
-TEST = "test"
+TEST, OUT_OF_FOLD = "test", "out_of_fold"
 _SAME = 1e-9
 _UNREADABLE = (OSError, ValueError, KeyError)
 
@@ -43,6 +43,7 @@ class FinishedRun:
         data_report: counts of ECGs, patients, exclusions; empty where there is no such file.
         fits: what each member's fit says of itself (done.json); empty where it says nothing.
         parts: key, part, fold of every ECG.
+        out_of_fold: measures of the fold models, for the card; empty where there are none.
     """
 
     experiment: Experiment
@@ -56,6 +57,7 @@ class FinishedRun:
     data_report: Mapping[str, Any]
     fits: tuple[Mapping[str, Any], ...]
     parts: pd.DataFrame = field(repr=False)
+    out_of_fold: tuple[Measure, ...] = field(default=(), repr=False)
 
     @property
     def is_drawn(self) -> bool:
@@ -109,6 +111,7 @@ def read_finished(folder: RunFolder) -> FinishedRun:
         data_report=_object(folder.data_report),
         fits=tuple(_object(path.parent / "done.json") for path in paths),
         parts=pd.read_parquet(folder.parts),
+        out_of_fold=_out_of_fold(folder),
     )
 
 
@@ -124,6 +127,13 @@ def _measures(folder: RunFolder) -> tuple[Measure, ...]:
         raise SetupFault(
             ReasonCode.RUN_FOLDER_UNFIT, f"no evaluation of the test part; run `{EVALUATE}` first"
         ) from None
+
+
+def _out_of_fold(folder: RunFolder) -> tuple[Measure, ...]:
+    try:
+        return load_measures(folder.evaluation(OUT_OF_FOLD) / "measures.parquet")
+    except _UNREADABLE:
+        return ()
 
 
 def _refuse_other_evaluation(points: OperatingPoints, measures: Sequence[Measure]) -> None:
