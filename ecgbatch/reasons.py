@@ -235,7 +235,7 @@ REASONS: dict[ReasonCode, Reason] = {
     ),
     _C.PATH_OUTSIDE_ROOT: Reason(
         _E,
-        "The row's path is absolute or leads out of source.path_root; correct the query or the root.",
+        "The row's path is absolute or leads out of the root (source.path_root, or --root in training); correct the table or the root.",
     ),
     _C.FILE_TOO_LARGE: Reason(
         _E, "Larger than the limit in the settings; no 10-s ECG is that large."

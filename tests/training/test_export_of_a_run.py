@@ -205,6 +205,7 @@ def _other_cuts(folder: RunFolder) -> None:
         (_other_weights, "final/weights.pt is not what the operating points were set with"),
         (_other_predictions, "predictions/test.parquet is not what"),
         (_other_cuts, "of other operating points (any_vessel)"),
+        (lambda folder: folder.parts.write_bytes(b"torn"), "parts.parquet is damaged"),
         (lambda folder: folder.operating_points.unlink(), "run `ecgbatch-train operating-points`"),
         (lambda folder: folder.operating_points.write_text("{}"), "operating-points` again"),
         (

@@ -1,8 +1,10 @@
 """`ecgbatch-train` as a whole: what goes wrong is one line and an exit code, --help is quick."""
 
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from training.cli.faults import faults_reported
 from training.cli.main import COMMANDS, main, run
 from training.settings.base import read_toml, validated
 from training.settings.evaluation import BootstrapSettings
+from training.synthetic.workers import in_processes
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -130,3 +133,14 @@ def test_mistake_in_the_settings_is_named(tmp_path: Path, content: str, said: st
 
     with pytest.raises(SetupFault, match=said):
         validated(BootstrapSettings, read_toml(path))
+
+
+def _hears_ctrl_c(_: object, __: int, ___: int) -> Iterator[int]:
+    yield int(signal.getsignal(signal.SIGINT) is not signal.SIG_IGN)
+
+
+def test_processes_of_a_command_leave_ctrl_c_to_it() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    assert list(in_processes(_hears_ctrl_c, None, 2)) == [0, 0]
+    assert signal.getsignal(signal.SIGINT) is before

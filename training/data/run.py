@@ -187,12 +187,12 @@ def _cache_of(run: RunFolder) -> Path:
     return run.path / str(_place(run)["cache"])
 
 
-def _place(run: RunFolder) -> dict[str, Any]:
+def _place(run: RunFolder) -> dict[str, str]:
     try:
-        place: dict[str, Any] = json.loads(run.place.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        place = json.loads(run.place.read_text(encoding="utf-8"))
+        return {key: str(place[key]) for key in ("manifest_digest", "root", "cache")}
+    except (OSError, ValueError, TypeError, KeyError):
         raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, "place.json cannot be read") from None
-    return place
 
 
 def _refuse_other_ecgs(cohort: Cohort, run: RunFolder) -> None:

@@ -13,7 +13,7 @@ from ecgbatch.errors import SetupFault
 from ecgbatch.net.checkpoint import read_checkpoint
 from ecgbatch.terms import ReasonCode
 from training.data.run import stored_experiment
-from training.folder import RunFolder
+from training.folder import RunFolder, readable
 from training.operating_points.points import COMMAND, OperatingPoints, load_points
 from training.operating_points.run import (
     fingerprints,
@@ -99,6 +99,8 @@ def read_finished(folder: RunFolder) -> FinishedRun:
     measures = _measures(folder)
     _refuse_other_evaluation(points, measures)
     paths = member_paths(folder, bundle, experiment.folds.n)
+    with readable("parts.parquet"):
+        parts = pd.read_parquet(folder.parts)
     return FinishedRun(
         experiment=experiment,
         bundle=bundle,
@@ -110,7 +112,7 @@ def read_finished(folder: RunFolder) -> FinishedRun:
         test=load_predictions(folder, TEST),
         data_report=_object(folder.data_report),
         fits=tuple(_object(path.parent / "done.json") for path in paths),
-        parts=pd.read_parquet(folder.parts),
+        parts=parts,
         out_of_fold=_out_of_fold(folder),
     )
 
