@@ -106,6 +106,19 @@ def test_a_full_disk_is_said_leaves_nothing_half_written_and_the_same_command_go
     assert weights[0] == weights[1]
 
 
+def test_a_run_whose_cache_has_moved_is_told_where_it_lies_now(
+    place: Place, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(place.run, run.path)
+    said = json.loads(run.place.read_text("utf-8"))
+    run.place.write_text(json.dumps(said | {"cache": "/nowhere"}), encoding="utf-8")
+    assert _train("fit", "--run", run.path).exit_code == 4
+    assert _train("fit", "--run", run.path, "--cache", place.cache).exit_code == 0
+    assert _train("fit", "--run", run.path).exit_code == 0
+    assert json.loads(run.place.read_text("utf-8")) == said
+
+
 def test_predictions_of_other_weights_do_not_outlive_their_fit(
     place: Place, tmp_path: Path
 ) -> None:

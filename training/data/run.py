@@ -151,13 +151,22 @@ def refuse_other(experiment: Experiment, manifest: Path | None, run: RunFolder) 
         )
 
 
-def keep_place(manifest: Path, root: Path | None, run: RunFolder, cache: Path | None) -> None:
-    """Note where the ECGs and the prepared arrays lie on this machine; None: where they lay."""
-    known = _place(run) if run.place.exists() else {}
+def keep_place(
+    manifest: Path | None, root: Path | None, run: RunFolder, cache: Path | None
+) -> None:
+    """Note where the ECGs and the prepared arrays lie on this machine; None: where they lay.
+
+    Raises:
+        SetupFault: `run_folder_unfit`: it has no place.json, and no manifest is given.
+    """
+    if manifest is not None and not run.place.exists():
+        known = {"root": str(manifest.parent), "cache": run.cache.name}
+    else:
+        known = _place(run)
     place = {
-        "manifest_digest": sheet_digest(manifest),
-        "root": str((root or Path(known.get("root", manifest.parent))).absolute()),
-        "cache": known.get("cache", run.cache.name) if cache is None else str(cache.absolute()),
+        "manifest_digest": sheet_digest(manifest) if manifest else known["manifest_digest"],
+        "root": str((root or Path(known["root"])).absolute()),
+        "cache": known["cache"] if cache is None else str(cache.absolute()),
     }
     write_json(run.place, place)
     run.place.chmod(_PRIVATE)
@@ -184,7 +193,7 @@ def _first_difference(new: Any, old: Any, key: str = "") -> str:
 
 
 def _cache_of(run: RunFolder) -> Path:
-    return run.path / str(_place(run)["cache"])
+    return run.path / _place(run)["cache"]
 
 
 def _place(run: RunFolder) -> dict[str, str]:
