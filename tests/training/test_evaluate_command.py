@@ -19,7 +19,7 @@ from ecgbatch.resources import folder
 from ecgbatch.terms import Stratum, Vessel
 from tests.support.experiments import experiment
 from tests.support.followed_studies import drawn_study
-from training.cli.evaluate import command
+from training.cli.evaluate import _other_definitions, command
 from training.evaluation import incidence
 from training.evaluation import run as running
 from training.evaluation.of_bundle import cut_pairs, score
@@ -138,6 +138,7 @@ def test_a_frozen_bundle_scores_as_ecgbatch_does() -> None:
         ([], "give --run, --bundle or --scores"),
         (["--scores", "{file}"], "--scores needs --labels, --config, --out"),
         (["--run", "{folder}", "--config", "{file}"], "does not go with --config"),
+        (["--run", "{folder}", "--root", "{folder}"], "does not go with --root"),
     ],
 )
 def test_a_wrong_set_of_options_is_named(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -204,6 +205,15 @@ def test_no_line_breaks_within_an_interval_and_lm_is_named_as_it_is() -> None:
     page = render(counted, found, [], {})
     assert "It is left out of any vessel." not in page
     assert "LM counts for any vessel here" in page
+
+
+def test_another_definition_of_positive_than_the_bundles_is_said() -> None:
+    manifest = load_bundle(folder("demonstration") / "bundle").manifest
+    assert list(_other_definitions(manifest, experiment())) == []
+    grades = {"RCA": "severe", "LM": "moderate", "LAD": "severe", "LCX": "severe"}
+    (said,) = _other_definitions(manifest, experiment(labels={"positive_from": grades}))
+    assert said.what == "Positive, LM, in this cohort"
+    assert said.value.startswith(">= 50 %")
 
 
 def test_evidence_without_its_marks_is_refused_before_the_work(tmp_path: Path) -> None:

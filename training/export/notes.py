@@ -18,7 +18,12 @@ NOT_CLINICAL = "demonstration model, not validated, not for clinical use"
 
 def definition(run: FinishedRun, vessel: Vessel) -> str:
     """What positive means, from the lowest grade that counts."""
-    return _DEFINITIONS[run.experiment.labels.positive_from[vessel]]
+    return definition_from(run.experiment.labels.positive_from[vessel])
+
+
+def definition_from(lowest: Grade) -> str:
+    """What positive means where this is the lowest grade that counts."""
+    return _DEFINITIONS[lowest]
 
 
 def notes(run: FinishedRun) -> tuple[str, ...]:
