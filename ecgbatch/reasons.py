@@ -235,7 +235,7 @@ REASONS: dict[ReasonCode, Reason] = {
     ),
     _C.PATH_OUTSIDE_ROOT: Reason(
         _E,
-        "The row's path is absolute or leads out of source.path_root; correct the query or the root.",
+        "The row's path is absolute or leads out of the root (source.path_root, or --root in training); correct the table or the root.",
     ),
     _C.FILE_TOO_LARGE: Reason(
         _E, "Larger than the limit in the settings; no 10-s ECG is that large."
@@ -320,7 +320,9 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.SQLITE_ON_NETWORK_FS: Reason(
         _E, "SQLite is not safe on a network file system; use a local disk, or PostgreSQL."
     ),
-    _C.DISK_FULL: Reason(_E, "Free space on the disk of the database."),
+    _C.DISK_FULL: Reason(
+        _E, "Free space on the disk of the database, or of what the message names."
+    ),
     _C.RECORD_UNKNOWN: Reason(
         _E,
         "Give a recording_id or at least 12 hex digits of its file_digest, as `status` shows them.",
@@ -331,6 +333,10 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.RUN_FOLDER_UNFIT: Reason(
         _E,
         "Run the step of `ecgbatch-train` that is missing (the first is `check-data`), or name another run folder.",
+    ),
+    _C.OUTPUT_UNWRITABLE: Reason(
+        _E,
+        "Name a place that this user can write, or mend its permissions, and run the command again.",
     ),
     _C.PATIENT_MERGE_REFUSED: Reason(
         _I, "Look at what is merged with `ecgbatch patient lookup`; unmerge first what is wrong."

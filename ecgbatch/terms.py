@@ -240,6 +240,7 @@ class ReasonCode(StrEnum):
     RECORD_UNKNOWN = "record_unknown"
     MANIFEST_INVALID = "manifest_invalid"
     RUN_FOLDER_UNFIT = "run_folder_unfit"
+    OUTPUT_UNWRITABLE = "output_unwritable"
     PATIENT_MERGE_REFUSED = "patient_merge_refused"
     LEDGER_UNBALANCED = "ledger_unbalanced"
     NONDETERMINISTIC = "nondeterministic"

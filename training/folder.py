@@ -2,10 +2,19 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+
+import pandas as pd
+
+from ecgbatch.errors import SetupFault
+from ecgbatch.terms import ReasonCode
+from training.terms import person
+
+_UNFINISHED = ".unfinished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,30 @@ class RunFolder:
         return self.path / "evaluation" / name
 
 
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Around the reading of a file of the run that is there.
+
+    Raises:
+        SetupFault: `run_folder_unfit`, it cannot be read or holds something else.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError):
+        # pyarrow's own errors are of these kinds.
+        raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, f"{what} is damaged") from None
+
+
+def people(run: RunFolder) -> dict[str, str] | None:
+    """Identifier of the patient of each ECG, by key, as `person` folds it; None where the private
+    table is gone. For comparisons: it must not be written anywhere."""
+    if not run.private.is_file():
+        return None
+    with readable("data/private.parquet"):
+        private = pd.read_parquet(run.private, columns=["key", "identifier"])
+    return dict(zip(private["key"], map(person, private["identifier"]), strict=True))
+
+
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in place: after a kill there is the old
     file or the new one, never half of one.
@@ -91,7 +124,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         OSError: the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as opened:
+    with NamedTemporaryFile(
+        dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED, delete=False
+    ) as opened:
         aside = Path(opened.name)
     try:
         write(aside)
@@ -99,6 +134,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(written.fileno())
         aside.replace(path)
     finally:
+        aside.unlink(missing_ok=True)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what writes that a kill cut short have left; only where nothing else writes."""
+    for aside in folder.glob(f".*{_UNFINISHED}"):
         aside.unlink(missing_ok=True)
 
 

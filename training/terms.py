@@ -1,5 +1,6 @@
-"""Words of the trainer: grades of stenosis, parts of a cohort."""
+"""Words of the trainer: grades of stenosis, parts of a cohort, who is one person."""
 
+import unicodedata
 from enum import StrEnum
 
 
@@ -45,6 +46,13 @@ class Exclusion(StrEnum):
     DUPLICATE = "duplicate"
     TWO_PATIENTS = "two_patients"
     GRADES_CONTRADICT = "grades_contradict"
+
+
+def person(identifier: str) -> str:
+    """The same for identifiers that differ in case, width, blanks or leading zeros alone: a
+    spreadsheet drops zeros, and one patient as two would end up on both sides of a split."""
+    plain = unicodedata.normalize("NFKC", identifier)
+    return "".join(plain.split()).casefold().lstrip("0")
 
 
 class Quantity(StrEnum):

@@ -18,7 +18,12 @@ What each one reads and writes: [training.md](../training.md).
 | 0 | done |
 | 1 | the answer is no; the line says to what |
 | 2 | usage, also a file or folder on the command line that does not exist |
-| 4 | settings, data or bundle unfit; the line says what to mend |
+| 4 | settings, data, bundle or disk unfit; the line says what to mend |
+| 70 | a fault of ecgbatch itself |
+| 130 | interrupted (Ctrl-C) |
+
+With `--json` standard output is one JSON object; where the exit code is 4 or 70, `exit_code` and
+`error` with `reason` ([all of them](../reasons.md)), `detail` and `advice`.
 """
 
 

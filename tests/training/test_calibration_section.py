@@ -1,6 +1,7 @@
 """Calibration against scikit-learn, statsmodels, and risks that are calibrated by construction."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sklearn.metrics import brier_score_loss
 from ecgbatch.terms import Vessel
 from tests.support.experiments import experiment
 from tests.support.followed_studies import drawn_study
-from training.evaluation import calibration
+from training.evaluation import at_cuts, calibration
 from training.evaluation.calibrated import (
     brier_and_ece,
     groups,
@@ -22,7 +23,7 @@ from training.evaluation.calibrated import (
 from training.evaluation.section import Context
 from training.records import Task
 from training.settings.evaluation import BootstrapSettings
-from training.terms import Quantity
+from training.terms import NO_GRADE, Quantity
 
 BOOTSTRAP = BootstrapSettings(n_resamples=40)
 
@@ -121,3 +122,24 @@ def test_the_section_measures_every_scope_and_names_those_too_rare() -> None:
     assert "LM (experimental)" in found.notes[0]
     axes = found.pictures[0].draw().axes
     assert [one.get_ylabel() for one in axes] == ["observed share", "ECGs"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"probabilities": np.full((120, 4), 0.25)},
+        {"probabilities": np.repeat(np.array([0.0, 0.3, 1.0]), 40)[:, np.newaxis] * np.ones(4)},
+        {"patients": ("p0",) * 120},
+        {"labels": np.full((120, 4), np.nan), "grades": np.full((120, 4), NO_GRADE, np.int8)},
+    ],
+    ids=["one risk for all", "risks of 0 and 1", "one patient", "no label"],
+)
+def test_a_study_at_the_edge_is_examined_and_drawn(change: dict[str, Any]) -> None:
+    settings = experiment(evaluation={"lowess_resamples": 3}, bootstrap={"n_resamples": 5})
+    study = replace(drawn_study(120), **change)
+    context = Context(study, {Vessel.LAD: (0.2, 0.5)}, settings.evaluation, settings.bootstrap)
+    for section in (calibration, at_cuts):
+        found = section.examine(context)
+        assert all(np.isfinite(one.estimate.value) for one in found.measures)
+        for picture in found.pictures[:2]:
+            picture.draw()

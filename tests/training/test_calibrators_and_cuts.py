@@ -252,10 +252,14 @@ def test_a_vessel_with_few_positives_is_experimental_without_cuts_or_warned_of()
     assert any("LAD: cuts rest on 30 positives" in one for one in found.warnings)
 
 
-def test_a_vessel_that_ranks_backwards_is_experimental_under_platt() -> None:
+@pytest.mark.parametrize("calibrator", ["platt", "isotonic"])
+@pytest.mark.parametrize("factor", [-1.0, 0.0])
+def test_a_vessel_that_ranks_backwards_or_not_at_all_is_experimental(
+    calibrator: str, factor: float
+) -> None:
     cut = _scored(400)
-    cut.logits[:, 3] *= -1
-    lcx = _set(cut, calibrator="platt").vessels[3]
+    cut.logits[:, 3] *= factor
+    lcx = _set(cut, calibrator=calibrator).vessels[3]
     assert lcx.is_experimental
     assert lcx.cuts_absent_reason == "the risk does not rise with the logit on the cut part"
 
@@ -264,6 +268,10 @@ def test_where_no_vessel_is_left_the_run_stops() -> None:
     with pytest.raises(SetupFault) as fault:
         _set(_scored(60), experimental=("LM",))
     assert fault.value.reason is ReasonCode.CUTS_MISSING
+    cut = _scored(400)
+    cut.logits[:] *= -1
+    with pytest.raises(SetupFault, match="RCA: the risk does not rise with the logit"):
+        _set(cut, calibrator="platt")
 
 
 def test_cuts_that_are_equal_or_inverted_are_refused_with_what_to_do() -> None:

@@ -114,6 +114,7 @@ def test_dates_become_calendar_days_from_the_landmark_and_faults_are_listed() ->
             ("g", "2024-01-01", None, None, None),  # no end
             ("h", None, None, None, "2024-06-01"),
             ("i", "2024-01-01", "2024-05-01", None, "2024-04-01"),  # event out of sight
+            ("j", "2024-01-01", "2024-05-01", None, None),  # no end: an event alone is none
         ]
     )
     found = follow_up(study, IncidenceSettings())
@@ -124,7 +125,7 @@ def test_dates_become_calendar_days_from_the_landmark_and_faults_are_listed() ->
     assert endings == {"a": 1, "b": 0, "e": 2, "f": 0, "i": 0}
     assert days == {"a": 60.0, "b": 152.0, "e": 91.0, "f": 700.0, "i": 91.0}
     assert (found.n_blanked, found.n_unobserved) == (1, 1)
-    assert list(found.left_out.values()) == [1, 1, 1, 1]
+    assert list(found.left_out.values()) == [1, 1, 2, 1]
     assert found.faults.to_dict("records") == [
         {"ECG": study.keys[3][:12], "fault": "event before the ECG", "days after the ECG": -1.0}
     ]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,15 +19,17 @@ from ecgbatch.resources import folder
 from ecgbatch.terms import Stratum, Vessel
 from tests.support.experiments import experiment
 from tests.support.followed_studies import drawn_study
-from training.cli.evaluate import command
+from training.cli.evaluate import _other_definitions, command
 from training.evaluation import incidence
 from training.evaluation import run as running
 from training.evaluation.of_bundle import cut_pairs, score
-from training.evaluation.of_scores import context_of_scores, cuts_of
+from training.evaluation.of_scores import context_of_scores
+from training.evaluation.scores_file import cuts_of
 from training.evaluation.section import Context, Findings, Picture, Table
 from training.records import ArrayInputs, Estimate, Measure
 from training.report.evidence import ABSENT, fill, filled_text
 from training.report.html import Fact, render
+from training.report.write import Evidence, write_evaluation
 from training.settings.experiment import Experiment
 from training.statistics.decisions import classes
 from training.terms import Quantity
@@ -135,6 +138,7 @@ def test_a_frozen_bundle_scores_as_ecgbatch_does() -> None:
         ([], "give --run, --bundle or --scores"),
         (["--scores", "{file}"], "--scores needs --labels, --config, --out"),
         (["--run", "{folder}", "--config", "{file}"], "does not go with --config"),
+        (["--run", "{folder}", "--root", "{folder}"], "does not go with --root"),
     ],
 )
 def test_a_wrong_set_of_options_is_named(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -187,6 +191,40 @@ def test_the_report_is_whole_self_contained_and_escapes_every_text() -> None:
     assert not re.search(r"url\(|@import|https?://", page)
     assert "does not exclude disease" in page
     assert "Synthetic ECGs" in page
+
+
+def test_no_line_breaks_within_an_interval_and_lm_is_named_as_it_is() -> None:
+    settings = experiment()
+    study = drawn_study(20)
+    found = {"one": Findings("A", tables=(Table("T", pd.DataFrame({"": ["9.1 % (2 to 9)"]})),))}
+    context = Context(study, {}, settings.evaluation, settings.bootstrap)
+    page = render(context, found, [], {})
+    assert "9.1\N{NO-BREAK SPACE}% (2\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}9)" in page
+    assert "It is left out of any vessel." in page
+    counted = replace(context, study=replace(study, experimental=(Vessel.RCA,)))
+    page = render(counted, found, [], {})
+    assert "It is left out of any vessel." not in page
+    assert "LM counts for any vessel here" in page
+
+
+def test_another_definition_of_positive_than_the_bundles_is_said() -> None:
+    manifest = load_bundle(folder("demonstration") / "bundle").manifest
+    assert list(_other_definitions(manifest, experiment())) == []
+    grades = {"RCA": "severe", "LM": "moderate", "LAD": "severe", "LCX": "severe"}
+    (said,) = _other_definitions(manifest, experiment(labels={"positive_from": grades}))
+    assert said.what == "Positive, LM, in this cohort"
+    assert said.value.startswith(">= 50 %")
+
+
+def test_evidence_without_its_marks_is_refused_before_the_work(tmp_path: Path) -> None:
+    settings = experiment()
+    context = Context(drawn_study(20), {}, settings.evaluation, settings.bootstrap)
+    path = tmp_path / "evidence.md"
+    path.write_text("no marks")
+    evidence = Evidence(path, "external", True)
+    with pytest.raises(SetupFault, match="evidence:begin"):
+        write_evaluation(context, tmp_path / "out", lambda *_: None, facts=[], evidence=evidence)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_same_study_gives_the_same_bytes(

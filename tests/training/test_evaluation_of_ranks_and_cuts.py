@@ -5,6 +5,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ecgbatch.terms import Stratum, Vessel
@@ -80,6 +81,18 @@ def test_a_subgroup_is_what_its_ecgs_alone_give() -> None:
     expected = roc_auc_score(one.labels[rows, 0], one.probabilities[rows, 0])
     area = measured(found, scope=Vessel.RCA, group="sex: female", quantity=Quantity.AUROC)
     assert area.value == pytest.approx(expected)
+    # The cuts are those of all ECGs.
+    above = one.probabilities[rows, 0] >= CUTS[Vessel.RCA][0]
+    held = measured(
+        found, scope=Vessel.RCA, group="sex: female", quantity=Quantity.SENSITIVITY, cut="low"
+    )
+    assert held.value == pytest.approx(above[one.labels[rows, 0] == 1].mean())
+    slope = measured(
+        found, scope=Vessel.RCA, group="sex: female", quantity=Quantity.CALIBRATION_SLOPE
+    )
+    logit = np.log(one.probabilities[rows, 0] / (1 - one.probabilities[rows, 0]))
+    fitted = LogisticRegression(C=np.inf, tol=1e-8).fit(logit[:, None], one.labels[rows, 0])
+    assert slope.value == pytest.approx(fitted.coef_[0, 0], abs=1e-3)
 
 
 def test_age_bands_include_their_lower_edge_and_hold_every_ecg_of_known_age() -> None:

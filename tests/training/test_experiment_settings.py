@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from ecgbatch.errors import SetupFault
-from tests.support.experiments import TINY_NET, experiment
+from tests.support.experiments import COLUMNS, TINY_NET, experiment
 from training.folder import write_json, write_whole
 from training.records import COVARIATES, Cohort, Predictions
 from training.settings.experiment import load_experiment
@@ -23,6 +23,11 @@ def test_a_whole_experiment_is_read_back_from_its_own_json(tmp_path: Path) -> No
     ("part", "keys", "said"),
     [
         ("optimiser", {"unheard_of": 1}, "unheard_of"),
+        (
+            "data",
+            {"columns": {**COLUMNS, "vessels": dict.fromkeys(("RCA", "LM", "LAD", "LCX"), "RCA")}},
+            "one column for two vessels",
+        ),
         ("labels", {"positive_from": {"RCA": "severe"}}, "four vessels"),
         ("labels", {"experimental": ["RCA", "LM", "LAD", "LCX"]}, "at least one vessel"),
         ("loss", {"positive_weight": {"LMCA": 2.0}}, "LMCA"),

@@ -267,6 +267,9 @@ def test_a_header_is_read_with_its_signal_files_and_without_those_that_are_gone(
     assert len(read_bytes(alone).members) == 1
     with pytest.raises(InputFault, match="not_regular"):
         read_bytes(tmp_path)
+    link = tmp_path / "link.hea"
+    link.symlink_to(SAMPLE)
+    assert read_bytes(link).file_digest == read_bytes(SAMPLE).file_digest
 
 
 def test_the_demonstration_bundle_passes_the_randomisation_test(model: Model) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,14 @@ from training.export.run import Exported, export_run
 from training.folder import RunFolder
 from training.operating_points.points import load_points
 from training.operating_points.run import points_of_run
-from training.records import ArrayInputs, Predictions, load_measures
+from training.records import (
+    ArrayInputs,
+    Estimate,
+    Measure,
+    Predictions,
+    load_measures,
+    save_measures,
+)
 from training.terms import Quantity
 
 
@@ -125,6 +133,32 @@ def test_the_card_has_every_cut_and_no_path(
     assert str(made.bundle.location.parent) not in card
 
 
+def test_the_card_has_the_mean_the_subgroups_at_the_cuts_and_what_was_out_of_fold(
+    copy: RunFolder, made: Exported
+) -> None:
+    of_run = read_finished(copy)
+    assert "out of fold" not in render_card(made)
+
+    def number(value: float, quantity: Quantity, scope: Any, **where: Any) -> Measure:
+        return Measure(scope, quantity, Estimate(value, value, value), 40, 9, **where)
+
+    ours = (
+        number(0.611, Quantity.AUROC, "macro"),
+        number(0.622, Quantity.AUROC, Vessel.LAD, group="sex: female"),
+        number(0.633, Quantity.SENSITIVITY, Vessel.LAD, group="sex: female", cut="low"),
+        number(0.644, Quantity.SPECIFICITY, Vessel.LAD, group="sex: female", cut="high"),
+    )
+    place = copy.evaluation("out_of_fold")
+    place.mkdir()
+    save_measures(place / "measures.parquet", [number(0.655, Quantity.AUROC, Vessel.LAD)])
+    out_of_fold = read_finished(copy).out_of_fold
+    changed = replace(of_run, measures=(*of_run.measures, *ours), out_of_fold=out_of_fold)
+    card = render_card(replace(made, run=changed))
+    for value in ("0.611", "0.622", "0.633", "0.644", "0.655"):
+        assert f"{value} ({value} to {value})" in card
+    assert "of the recipe, not of the weights" in card
+
+
 def test_equal_runs_give_equal_bytes(
     copy: RunFolder, run: tuple[RunFolder, ArrayInputs], made: Exported, tmp_path: Path
 ) -> None:
@@ -171,6 +205,7 @@ def _other_cuts(folder: RunFolder) -> None:
         (_other_weights, "final/weights.pt is not what the operating points were set with"),
         (_other_predictions, "predictions/test.parquet is not what"),
         (_other_cuts, "of other operating points (any_vessel)"),
+        (lambda folder: folder.parts.write_bytes(b"torn"), "parts.parquet is damaged"),
         (lambda folder: folder.operating_points.unlink(), "run `ecgbatch-train operating-points`"),
         (lambda folder: folder.operating_points.write_text("{}"), "operating-points` again"),
         (

@@ -3,15 +3,18 @@ processes."""
 
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -52,6 +55,12 @@ def _fit(run: Path, site: Site, cache: Path, *more: object) -> Result:
     return _train("fit", "--run", run, *site.options, "--cache", cache, *more)
 
 
+def _rename_patients(manifest: Path, before: str, *, leading_zeros: bool = False) -> None:
+    table = pd.read_csv(manifest)
+    table["patient_id"] = ("00" if leading_zeros else "") + before + table["patient_id"]
+    table.to_csv(manifest, index=False)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("site")
@@ -74,6 +83,71 @@ def test_a_prepared_run_needs_no_manifest_and_a_finished_one_does_nothing(place:
     found = _train("fit", "--run", place.run)
     assert found.exit_code == 0
     assert "Experimental: LM." in found.stdout
+
+
+@pytest.mark.parametrize("most_bytes", [2_000, 9_000])
+def test_a_full_disk_is_said_leaves_nothing_half_written_and_the_same_command_goes_on(
+    most_bytes: int, place: Place, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(place.run, run, ignore=shutil.ignore_patterns("final", "predictions"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+    try:
+        full = _train("fit", "--run", run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert full.exit_code == 4, full.exception
+    assert full.output.count("disk_full: the run folder") == 1
+    assert str(tmp_path) not in full.output
+    assert not list(run.rglob("*.unfinished"))
+    assert _train("fit", "--run", run).exit_code == 0
+    weights = [(path / "final" / "weights.pt").read_bytes() for path in (run, place.run)]
+    assert weights[0] == weights[1]
+
+
+def test_a_run_whose_cache_has_moved_is_told_where_it_lies_now(
+    place: Place, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(place.run, run.path)
+    said = json.loads(run.place.read_text("utf-8"))
+    run.place.write_text(json.dumps(said | {"cache": "/nowhere"}), encoding="utf-8")
+    assert _train("fit", "--run", run.path).exit_code == 4
+    assert _train("fit", "--run", run.path, "--cache", place.cache).exit_code == 0
+    assert _train("fit", "--run", run.path).exit_code == 0
+    assert json.loads(run.place.read_text("utf-8")) == said
+
+
+def test_predictions_of_other_weights_do_not_outlive_their_fit(
+    place: Place, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(place.run, run.path, ignore=shutil.ignore_patterns("final"))
+    before = Predictions.load(run.predictions("cut"))
+    replace(before, logits=before.logits + 1.0).save(run.predictions("cut"))
+    assert _train("fit", "--run", run.path).exit_code == 0
+    assert np.array_equal(Predictions.load(run.predictions("cut")).logits, before.logits)
+
+
+@pytest.mark.parametrize("name", ["data/cohort", "parts", "predictions/cut"])
+def test_a_damaged_table_of_a_run_is_named(name: str, place: Place, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(place.run, run)
+    path = run / f"{name}.parquet"
+    path.write_bytes(path.read_bytes()[:200])
+    found = _train("fit", "--run", run)
+    assert (found.exit_code, f"{name}.parquet is damaged" in found.output) == (4, True)
+
+
+def test_a_run_folder_that_cannot_be_written_is_said_without_its_path(
+    place: Place, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(place.run, run, ignore=shutil.ignore_patterns("final"))
+    (run / "final").write_text("a file where a folder belongs", encoding="utf-8")
+    found = _train("fit", "--run", run)
+    assert (found.exit_code, str(tmp_path) in found.output) == (4, False)
 
 
 def test_cross_validate_prints_the_aucs_of_some_folds_only_when_all_are_there(
@@ -173,6 +247,7 @@ def test_an_intermediate_stage_of_our_own_starts_the_next_and_none_of_its_ecgs_i
             "optimiser": {"epochs": 2},
         },
     )
+    _rename_patients(site.manifest, "stage ")
     stage = tmp_path / "stage"
     found = _fit(stage, site, place.cache)
     assert found.exit_code == 0, found.output
@@ -201,9 +276,19 @@ def test_an_intermediate_stage_of_our_own_starts_the_next_and_none_of_its_ecgs_i
         split={"seed": 1},
         start={"kind": "checkpoint", "checkpoint_use_bn": False},
     )
-    refused = _fit(tmp_path / "other", same, place.cache, "--start", stage)
+    for start_at in (stage, stage / "final" / "weights.pt"):
+        refused = _fit(tmp_path / "other", same, place.cache, "--start", start_at)
+        assert refused.exit_code == 4
+        assert "has learned from" in refused.output
+    # Other ECGs of its patients are as much a leak as the same ones.
+    _rename_patients(next_site.manifest, "Stage", leading_zeros=True)
+    refused = _fit(tmp_path / "patients", next_site, place.cache, "--start", stage)
     assert refused.exit_code == 4
     assert "has learned from" in refused.output
+    (stage / "data" / "private.parquet").unlink()
+    said = _fit(tmp_path / "patients", next_site, place.cache, "--start", stage)
+    assert said.exit_code == 0
+    assert "by the bytes of the ECGs alone" in said.output
 
 
 def test_a_linear_probe_leaves_the_backbone_alone(place: Place, tmp_path: Path) -> None:

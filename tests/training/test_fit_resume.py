@@ -119,8 +119,11 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
         patched.setattr(torch, "save", half)
         with pytest.raises(Killed):
             fit(plan, material, folder, _around())
+    # A signal would not even have let the half file be removed.
+    (folder.path / ".checkpoint.pt.x.unfinished").write_bytes(b"half")
     fit(plan, material, folder, _around())
     assert folder.weights.read_bytes() == whole.weights.read_bytes()
+    assert not list(folder.path.glob(".*"))
 
 
 def test_a_finished_fit_does_nothing_again(material: Material, whole: FitFolder) -> None:

@@ -130,17 +130,20 @@ def test_row_numbers_are_those_of_a_spreadsheet_also_after_empty_rows(tmp_path: 
     assert refusal_of(path) == "row 5, RCA: no grade of data.grades"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
 def test_chinese_words_are_read_in_the_encoding_of_the_settings(
-    tmp_path: Path, encoding: str
+    tmp_path: Path, encoding: str, mark: str
 ) -> None:
     rows = [row("张", "x", RCA="重度狭窄", sex="女")]
     of = settings(
         columns={**COLUMNS, "sex": "sex"},
         grades={"重度狭窄": "severe", "none": "none"},
-        encoding="gb18030" if encoding == "gb18030" else "utf-8",
+        encoding=encoding,
     )
-    read = parsed(write_csv(tmp_path / "m.csv", rows, encoding), of)
+    path = write_csv(tmp_path / "m.csv", rows, encoding)
+    path.write_bytes(mark.encode(encoding) + path.read_bytes())
+    read = parsed(path, of)
     assert (read.patients, read.labels[0, 0]) == (("张",), 1)
     assert list(read.covariates["sex"]) == ["female"]
 

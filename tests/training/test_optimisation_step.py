@@ -97,6 +97,19 @@ def test_the_gradient_is_that_of_plain_backward_passes(projection: str, accumula
         assert torch.allclose(gradient, expected[name], rtol=1e-4, atol=1e-7), name
 
 
+def test_each_micro_batch_holds_originals_and_copies() -> None:
+    inputs, labels = batch(12)
+    inputs += torch.arange(12.0).view(12, 1, 1) * 100.0
+    net, seen = tiny_net(), []
+    net.first_conv.register_forward_pre_hook(
+        lambda _, given: seen.append((given[0].mean(dim=(1, 2)) / 100.0).round().int().tolist())
+    )
+    made = optimisation(net, accumulation=2)
+    seen.clear()
+    made.step(inputs, labels, seed=1)
+    assert seen == [[0, 2, 4, 6, 8, 10], [1, 3, 5, 7, 9, 11]]
+
+
 def test_head_rows_are_never_projected_and_the_two_cases_differ() -> None:
     inputs, labels = conflicting_pair()
     net = tiny_net(use_bn=False)

@@ -214,6 +214,48 @@ def test_one_ecg_in_several_rows(tmp_path: Path, beats: list[dict[str, object]])
     assert len(cohort) == len(set(cohort.keys)) == 5
 
 
+@pytest.mark.parametrize("ways", [("12", "0012"), ("a7", "A7"), ("7", "７"), ("A 7", "A7")])
+def test_a_patient_written_in_two_ways_is_one_patient(
+    ways: tuple[str, str], tmp_path: Path, beats: list[dict[str, object]]
+) -> None:
+    beats[0]["patient_id"], beats[1]["patient_id"] = ways
+    cohort, run = prepared(tmp_path, beats, settings(check_header=False))
+    assert cohort.patients == tuple(f"p{1 + n // 2:06d}" for n in range(8))
+    assert cohort.is_index.tolist() == [False, True] * 4
+    notes = json.loads(run.data_report.read_text("utf-8"))["notes"]
+    assert any(note.startswith("1 patients are written in two ways") for note in notes)
+
+
+def test_a_revascularisation_in_one_row_counts_for_every_ecg_of_its_patient(
+    tmp_path: Path, beats: list[dict[str, object]]
+) -> None:
+    rows = [{**one, "stent": "2020-01-02" if n == 0 else ""} for n, one in enumerate(beats)]
+    of = settings(columns={**COLUMNS, "revascularised_at": "stent"})
+    cohort, _ = prepared(tmp_path, rows, of)
+    assert cohort.is_index.tolist() == [True, False] + [False, True] * 3
+
+
+def test_a_ccta_with_its_time_in_one_row_and_its_day_in_another_is_one(
+    tmp_path: Path, beats: list[dict[str, object]]
+) -> None:
+    beats[1]["ccta_at"] = "2020-01-05 10:30"
+    cohort, _ = prepared(tmp_path, beats)
+    assert cohort.is_index.tolist() == [False, True] * 4
+
+
+def test_grades_that_contradict_are_found_where_a_signed_gap_dates_the_ccta(
+    tmp_path: Path, beats: list[dict[str, object]]
+) -> None:
+    rows: list[dict[str, object]] = [
+        {**one, "gap": 4 - n % 2, "LCX": "severe" if n == 1 else "none"}
+        for n, one in enumerate(beats)
+    ]
+    columns = {name: column for name, column in COLUMNS.items() if name != "ccta_at"}
+    of = settings(columns={**columns, "gap_days": "gap"}, gap_is="signed")
+    _, run = prepared(tmp_path, rows, of)
+    assert exclusions(run) == {2: "grades_contradict", 3: "grades_contradict"}
+
+
 def test_after_a_kill_it_goes_on_to_the_same_files(tmp_path: Path) -> None:
     rows = of_beats(tmp_path, BATCH + 4)
     manifest = write_csv(tmp_path / "manifest.csv", rows)

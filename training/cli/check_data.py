@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from ecgbatch.terms import ExitCode
-from training.cli.options import CONFIG, JSON, RUN, faults_reported, progress
+from training.cli.faults import faults_reported
+from training.cli.options import CONFIG, JSON, RUN, progress
 from training.cli.prepared import CACHE, ROOT
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from training.cli.faults import faults_reported
 from training.cli.opening import Given, fit_options, opened
-from training.cli.options import JSON, RUN, faults_reported
+from training.cli.options import JSON, RUN
 
 if TYPE_CHECKING:
     from training.fit.cross_validation import CrossValidation

@@ -5,19 +5,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from training.cli.options import JSON, faults_reported, progress
+from training.cli.faults import faults_reported
+from training.cli.options import JSON, progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ecgbatch.bundle.manifest import Manifest
     from training.records import Progress
+    from training.report.html import Fact
+    from training.settings.experiment import Experiment
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _OUT = click.Path(file_okay=False, path_type=Path)
 _OPTION = {"run": "run_folder", "bundle": "bundle", "scores": "scores"}
 _GOES_WITH: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "run": ((), ("bundle", "scores", "manifest", "labels", "config")),
+    "run": ((), ("bundle", "scores", "manifest", "labels", "config", "root")),
     "bundle": (("manifest", "config", "out"), ("labels",)),
-    "scores": (("labels", "config", "out"), ("manifest",)),
+    "scores": (("labels", "config", "out"), ("manifest", "root")),
 }
 """Options that each kind needs, and those that it refuses."""
 
@@ -113,8 +119,9 @@ def _of_bundle(given: dict[str, Any], show: "Progress") -> tuple[Path, dict[str,
     from training.settings.experiment import load_experiment
 
     folder = given["out"]
+    experiment = load_experiment(given["config"])
     context, bundle, excluded = context_of_bundle(
-        load_experiment(given["config"]),
+        experiment,
         given["bundle"],
         manifest=given["manifest"],
         root=given["root"] or given["manifest"].parent,
@@ -125,6 +132,7 @@ def _of_bundle(given: dict[str, Any], show: "Progress") -> tuple[Path, dict[str,
     facts = [
         Fact("Bundle", f"{manifest.name} {manifest.version} ({bundle.digest[:12]}), frozen"),
         *(Fact(f"Positive, {task.vessel}, says it", task.definition) for task in manifest.tasks),
+        *_other_definitions(manifest, experiment),
         Fact("Rows left out", f"{len(excluded):,}, listed in left_out.parquet"),
     ]
     is_clinical = manifest.is_clinical and not context.study.is_synthetic
@@ -133,6 +141,17 @@ def _of_bundle(given: dict[str, Any], show: "Progress") -> tuple[Path, dict[str,
         context, folder, show, facts=facts, left_out=excluded, evidence=evidence
     )
     return folder, {**found, "bundle_digest": bundle.digest, "n_left_out": len(excluded)}
+
+
+def _other_definitions(manifest: "Manifest", experiment: "Experiment") -> "Iterator[Fact]":
+    """Where the cohort's label stands for something else than the bundle was trained on."""
+    from training.export.notes import definition_from
+    from training.report.html import Fact
+
+    for task in manifest.tasks:
+        here = definition_from(experiment.labels.positive_from[task.vessel])
+        if here.partition(" diameter")[0] not in task.definition:
+            yield Fact(f"Positive, {task.vessel}, in this cohort", f"{here}: another definition")
 
 
 def _of_scores(given: dict[str, Any], show: "Progress") -> tuple[Path, dict[str, Any]]:
@@ -157,6 +176,8 @@ def _of_scores(given: dict[str, Any], show: "Progress") -> tuple[Path, dict[str,
         Fact("Rows without a partner", f"{len(joined.unmatched):,}, listed in left_out.parquet"),
         Fact("Cuts", "of the bundle" if bundle else "as the strata in the scores imply them"),
     ]
+    if joined.n_outside:
+        facts.append(Fact("Outside the intended use", f"{joined.n_outside:,} ECGs, included here"))
     is_clinical = joined.is_clinical and not joined.context.study.is_synthetic
     evidence = given["evidence"] and Evidence(given["evidence"], "external", is_clinical)
     found = write_evaluation(

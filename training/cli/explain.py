@@ -10,7 +10,8 @@ import click
 
 from ecgbatch.errors import InputFault, Refusal, TransientFault
 from ecgbatch.terms import ExitCode, Vessel
-from training.cli.options import JSON, faults_reported, progress
+from training.cli.faults import faults_reported
+from training.cli.options import JSON, progress
 
 if TYPE_CHECKING:
     from training.explain.attribution import Method

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from training.cli.options import JSON, RUN, faults_reported, progress
+from training.cli.faults import faults_reported
+from training.cli.options import JSON, RUN, progress
 
 
 @click.command("export")
@@ -33,6 +34,7 @@ def command(run: Path, out: Path, card_path: Path | None, as_json: bool) -> None
     from training.data.run import open_run
     from training.export.card import render_card
     from training.export.finished import read_finished
+    from training.export.notes import NOT_CLINICAL
     from training.export.run import export_run
     from training.folder import RunFolder, write_whole
 
@@ -69,4 +71,4 @@ def command(run: Path, out: Path, card_path: Path | None, as_json: bool) -> None
         f" {made.largest_difference:.1g}"
     )
     if not manifest.is_clinical:
-        click.echo(DEMONSTRATION_NOTICE)
+        click.echo(DEMONSTRATION_NOTICE if finished.is_drawn else NOT_CLINICAL)

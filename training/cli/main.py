@@ -1,10 +1,14 @@
 """The `ecgbatch-train` command: a table of sub-commands, loaded one at a time."""
 
+import sys
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
 from ecgbatch import __version__
+from ecgbatch.terms import ExitCode
+from training.cli.faults import internal
 
 COMMANDS = {
     "synthesise": ("synthesise", "command", "Write a synthetic cohort: ECG files and their table."),
@@ -48,5 +52,22 @@ class _Table(click.Group):
 def main() -> None:
     """From ECGs and CCTA reports to a bundle that ecgbatch scores with.
 
-    Exit codes: 0 done, 1 the answer is no, 2 usage, 4 settings, data or bundle unfit.
+    Exit codes: 0 done, 1 the answer is no, 2 usage, 4 settings, data or bundle unfit, 70 a fault
+    of ecgbatch, 130 interrupted.
     """
+
+
+def run() -> NoReturn:
+    """Run the command line; every fault becomes one line and an exit code, never a traceback."""
+    try:
+        sys.exit(main.main(prog_name="ecgbatch-train", standalone_mode=False) or ExitCode.DONE)
+    except click.exceptions.Exit as wish:
+        sys.exit(wish.exit_code)
+    except click.Abort:
+        click.echo("interrupted; the same command goes on, or starts again", err=True)
+        sys.exit(ExitCode.INTERRUPTED)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(ExitCode.USAGE)
+    except Exception as fault:  # noqa: BLE001 - its text may carry paths or identifiers
+        sys.exit(internal(fault, as_json="--json" in sys.argv).code)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from training.cli.options import JSON, RUN, faults_reported, progress
+from training.cli.faults import faults_reported
+from training.cli.options import JSON, RUN, progress
 
 
 @click.command("operating-points")

@@ -15,9 +15,6 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from ecgbatch.errors import SetupFault
-from ecgbatch.terms import ExitCode
-
 CONFIG = click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -31,16 +28,6 @@ RUN = click.option(
     help="The run folder: everything of one experiment.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
-
-@contextmanager
-def faults_reported() -> Iterator[None]:
-    """One line with the reason and what to do, and exit code 4."""
-    try:
-        yield
-    except SetupFault as fault:
-        click.echo(f"{fault}. {fault.advice}", err=True)
-        raise SystemExit(ExitCode.UNFIT) from None
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def opened_run(
     """The data of a run; where there is none, it is prepared first.
 
     A prepared folder is held to the settings and the manifest, if they are given; its ECGs are
-    not read again.
+    not read again. A root or a cache that is given is where they lie from now on.
 
     Raises:
         SetupFault: `run_folder_unfit`: it has no data, and no settings or manifest are given;
@@ -76,7 +76,7 @@ def opened_run(
     experiment = None if config is None else load_experiment(config)
     if is_prepared(run):
         refuse_other(experiment or stored_experiment(run), manifest, run)
-        if manifest is not None:
+        if manifest or root or cache:
             keep_place(manifest, root, run, cache)
     elif experiment is None or manifest is None:
         raise SetupFault(

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from ecgbatch.resources import folder
-from training.cli.options import JSON, faults_reported, progress
+from training.cli.faults import faults_reported
+from training.cli.options import JSON, progress
 
 
 @click.command("study-pcgrad")
@@ -30,6 +31,7 @@ def command(config: Path, out: Path, as_json: bool) -> None:
     Synthetic cohorts whose vessels pull in opposite directions; pairs of fits that differ in
     nothing else. Some minutes on two cores. It says nothing about patients.
     """
+    from training.folder import write_json, write_whole
     from training.settings.base import read_toml, validated
     from training.studies.conflict import StudySettings, compare
     from training.studies.conflict_report import as_json as report
@@ -39,9 +41,9 @@ def command(config: Path, out: Path, as_json: bool) -> None:
         settings = validated(StudySettings, read_toml(config))
         with progress() as show:
             found = compare(settings, show)
-    content = json.dumps(report(settings, found), indent=2)
+    answer = report(settings, found)
     table = as_markdown(found)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "study-pcgrad.json").write_text(content + "\n", encoding="utf-8")
-    (out / "study-pcgrad.md").write_text(table, encoding="utf-8")
-    click.echo(content if as_json else table)
+    with faults_reported():
+        write_json(out / "study-pcgrad.json", answer)
+        write_whole(out / "study-pcgrad.md", lambda aside: aside.write_text(table, "utf-8"))
+    click.echo(json.dumps(answer) if as_json else table)

@@ -7,7 +7,8 @@ from typing import Literal
 import click
 
 from ecgbatch.resources import folder
-from training.cli.options import JSON, faults_reported, progress
+from training.cli.faults import faults_reported
+from training.cli.options import JSON, progress
 
 
 @click.command("synthesise")

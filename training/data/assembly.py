@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.terms import ReasonCode
+from training.data.cells import Moment
 from training.data.index_ecg import Candidate, Mode, NotIndex, choose
 from training.data.manifest import Manifest
 from training.data.reading import Patients, Reading
 from training.data.screening import Placed, Reason, advice_of, place_rows, screen
 from training.records import COVARIATES, Cohort, Labels
 from training.settings.data import DataSettings, LabelSettings
+from training.terms import person
 
 _FROM_HEADER = ("sex", "age_years", "device", "site", "statement_normal")
 
@@ -70,8 +72,9 @@ def assemble(
     kept = [row for row in placed if row.place not in excluded]
     if not kept:
         raise SetupFault(ReasonCode.MANIFEST_INVALID, f"no ECG is left; {_counted(excluded)}")
+    revascularised = _first_revascularisation(manifest)
     not_index = choose(
-        [_candidate(row, manifest) for row in kept],
+        [_candidate(row, manifest, revascularised) for row in kept],
         index_mode(manifest, settings, labels),
         settings.most_gap_days,
     )
@@ -129,21 +132,32 @@ def experimental_tasks(
     return tuple(task for task in tasks if task in stated or task in few)
 
 
-def _candidate(row: Placed, manifest: Manifest) -> Candidate:
+def _first_revascularisation(manifest: Manifest) -> dict[str, Moment]:
+    """Per person the earliest that any row states: an artery once opened is so for every ECG."""
+    first: dict[str, Moment] = {}
+    for patient, moment in zip(manifest.patients, manifest.revascularised_at, strict=True):
+        if moment is not None:
+            name = person(patient)
+            first[name] = min(first.get(name, moment), moment)
+    return first
+
+
+def _candidate(row: Placed, manifest: Manifest, revascularised: dict[str, Moment]) -> Candidate:
     return Candidate(
         ccta=row.ccta,
         key=row.reading.key,
         ecg_at=row.ecg_at,
         gap=row.gap,
-        revascularised_at=manifest.revascularised_at[row.place],
+        revascularised_at=revascularised.get(person(manifest.patients[row.place])),
     )
 
 
 def _numbered(patients: Sequence[str]) -> tuple[str, ...]:
+    """A number per person, so that a patient written in two ways is in one part and fold."""
     numbers: dict[str, str] = {}
     for patient in patients:
-        numbers.setdefault(patient, f"p{len(numbers) + 1:06d}")
-    return tuple(numbers[patient] for patient in patients)
+        numbers.setdefault(person(patient), f"p{len(numbers) + 1:06d}")
+    return tuple(numbers[person(patient)] for patient in patients)
 
 
 def _covariates(kept: Sequence[Placed], manifest: Manifest) -> pd.DataFrame:

@@ -248,7 +248,7 @@ def _foreign_errors() -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if fault.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise SetupFault(ReasonCode.DISK_FULL, "the cache of prepared arrays") from None
         raise SetupFault(ReasonCode.SETTINGS_INVALID, "the cache cannot be written") from None
 

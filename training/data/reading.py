@@ -18,6 +18,7 @@ from ecgbatch.quality.checks import check, refusal
 from ecgbatch.records import Finding, Recording, RecordingBytes
 from ecgbatch.settings import Settings, load_settings
 from ecgbatch.terms import SCORING_VERSION, ReasonCode
+from training.terms import person
 
 Decode = Callable[[RecordingBytes], Recording]
 Prepared = NDArray[np.float32]
@@ -82,11 +83,10 @@ class Patients:
         return self._names.stated(text)
 
     def mark(self, identifier: str | None) -> str | None:
-        """The same for identifiers that differ in case, blanks or leading zeros alone."""
+        """The same for identifiers that `person` does not tell apart."""
         if identifier is None or self.is_placeholder(identifier):
             return None
-        plain = identifier.strip().casefold().lstrip("0")
-        return hmac.new(self.secret, plain.encode(), sha256).hexdigest()
+        return hmac.new(self.secret, person(identifier).encode(), sha256).hexdigest()
 
     @property
     def _names(self) -> Pseudonymiser:

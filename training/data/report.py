@@ -16,7 +16,7 @@ from training.settings.data import LabelSettings
 from training.settings.experiment import Experiment
 from training.splits.assignment import assign
 from training.splits.counts import counts
-from training.terms import GRADES, NO_GRADE, Exclusion
+from training.terms import GRADES, NO_GRADE, Exclusion, person
 
 _OUTSIDE = {ReasonCode.AGE_UNDER_18, ReasonCode.PACED}
 
@@ -68,6 +68,10 @@ def _odd_gaps(prepared: PreparedCohort) -> int:
     stated = table.gap_days[list(prepared.assembled.rows)]
     is_dated = np.array([table.ccta_at[place] is not None for place in prepared.assembled.rows])
     return int((is_dated & (np.abs(np.abs(stated) - np.abs(dated)) > 1.0)).sum())
+
+
+def _written_in_two_ways(patients: Sequence[str]) -> int:
+    return len(set(patients)) - len({person(patient) for patient in patients})
 
 
 def counted(words: Iterable[str]) -> dict[str, int]:
@@ -137,6 +141,11 @@ def _notes(prepared: PreparedCohort, experiment: Experiment, shared: Sequence[in
         notes.append(f"{n_outside} ECGs are outside the intended use (age, pacing) and stay in.")
     if n_late := int((cohort.covariates["death_at"] < cohort.covariates["ecg_at"]).sum()):
         notes.append(f"{n_late} ECGs are dated after the death of their patient.")
+    if n_alike := _written_in_two_ways(prepared.manifest.patients):
+        notes.append(
+            f"{n_alike} patients are written in two ways (case, width, blanks, leading zeros): each"
+            " counts as one patient. Write them alike, or apart if they are two."
+        )
     if n_odd := _odd_gaps(prepared):
         notes.append(f"{n_odd} rows state another gap than their dates; the dates count.")
     if shared:

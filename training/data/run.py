@@ -19,7 +19,7 @@ from training.data.prepare import PreparedCohort, prepare
 from training.data.reading import gate_settings, rules_digest
 from training.data.report import data_report, refuse_none_left
 from training.data.sheet import sheet_digest
-from training.folder import RunFolder, write_json, write_whole
+from training.folder import RunFolder, clear_unfinished, readable, write_json, write_whole
 from training.records import Cohort, Inputs, Progress
 from training.settings.experiment import Experiment
 
@@ -92,7 +92,8 @@ def open_run(run: RunFolder) -> OpenedRun:
     if not is_prepared(run):
         raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, "no cohort is prepared in it")
     experiment = stored_experiment(run)
-    cohort = Cohort.load(run.cohort)
+    with readable("data/cohort.parquet"):
+        cohort = Cohort.load(run.cohort)
     rules = rules_digest(preset(experiment.data.preset), gate_settings())
     folder = _cache_of(run)
     if not folder.is_dir():
@@ -119,7 +120,9 @@ def read_mv(run: RunFolder, keys: Sequence[str], root: Path | None = None) -> It
     Args:
         root: where the ECGs lie now; None: where they lay when the run was prepared.
     """
-    experiment, private = stored_experiment(run), pd.read_parquet(run.private)
+    experiment = stored_experiment(run)
+    with readable("data/private.parquet"):
+        private = pd.read_parquet(run.private)
     read = millivolts_reader(
         dict(zip(private["key"], private["path"], strict=True)),
         root or Path(_place(run)["root"]),
@@ -148,13 +151,22 @@ def refuse_other(experiment: Experiment, manifest: Path | None, run: RunFolder) 
         )
 
 
-def keep_place(manifest: Path, root: Path | None, run: RunFolder, cache: Path | None) -> None:
-    """Note where the ECGs and the prepared arrays lie on this machine; None: where they lay."""
-    known = _place(run) if run.place.exists() else {}
+def keep_place(
+    manifest: Path | None, root: Path | None, run: RunFolder, cache: Path | None
+) -> None:
+    """Note where the ECGs and the prepared arrays lie on this machine; None: where they lay.
+
+    Raises:
+        SetupFault: `run_folder_unfit`: it has no place.json, and no manifest is given.
+    """
+    if manifest is not None and not run.place.exists():
+        known = {"root": str(manifest.parent), "cache": run.cache.name}
+    else:
+        known = _place(run)
     place = {
-        "manifest_digest": sheet_digest(manifest),
-        "root": str((root or Path(known.get("root", manifest.parent))).absolute()),
-        "cache": known.get("cache", run.cache.name) if cache is None else str(cache.absolute()),
+        "manifest_digest": sheet_digest(manifest) if manifest else known["manifest_digest"],
+        "root": str((root or Path(known["root"])).absolute()),
+        "cache": known["cache"] if cache is None else str(cache.absolute()),
     }
     write_json(run.place, place)
     run.place.chmod(_PRIVATE)
@@ -181,19 +193,20 @@ def _first_difference(new: Any, old: Any, key: str = "") -> str:
 
 
 def _cache_of(run: RunFolder) -> Path:
-    return run.path / str(_place(run)["cache"])
+    return run.path / _place(run)["cache"]
 
 
-def _place(run: RunFolder) -> dict[str, Any]:
+def _place(run: RunFolder) -> dict[str, str]:
     try:
-        place: dict[str, Any] = json.loads(run.place.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        place = json.loads(run.place.read_text(encoding="utf-8"))
+        return {key: str(place[key]) for key in ("manifest_digest", "root", "cache")}
+    except (OSError, ValueError, TypeError, KeyError):
         raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, "place.json cannot be read") from None
-    return place
 
 
 def _refuse_other_ecgs(cohort: Cohort, run: RunFolder) -> None:
-    stored = Cohort.load(run.cohort)
+    with readable("data/cohort.parquet"):
+        stored = Cohort.load(run.cohort)
     if stored.keys != cohort.keys or stored.patients != cohort.patients:
         raise SetupFault(
             ReasonCode.SETTINGS_INVALID,
@@ -204,6 +217,7 @@ def _refuse_other_ecgs(cohort: Cohort, run: RunFolder) -> None:
 def _write(prepared: PreparedCohort, experiment: Experiment, run: RunFolder) -> None:
     """The cohort last: where it is, everything is."""
     run.private.parent.mkdir(parents=True, exist_ok=True)
+    clear_unfinished(run.private.parent)
     write_whole(run.private, lambda aside: prepared.private.to_parquet(aside, index=False))
     run.private.chmod(_PRIVATE)
     write_whole(run.excluded, lambda aside: prepared.excluded.to_parquet(aside, index=False))

@@ -14,7 +14,7 @@ from training.data.index_ecg import Gap, day_of_ccta, gap_between
 from training.data.manifest import Manifest
 from training.data.reading import Patients, Reading
 from training.settings.data import DataSettings
-from training.terms import NO_GRADE, Exclusion
+from training.terms import NO_GRADE, Exclusion, person
 
 Reason = ReasonCode | Exclusion
 
@@ -116,11 +116,9 @@ def _placed(manifest: Manifest, place: int, reading: Reading, settings: DataSett
 def _ccta_of(
     manifest: Manifest, place: int, ecg_at: Moment | None, gap: Gap | None
 ) -> tuple[Hashable, ...]:
-    """Patient and date; without a date what the CCTA found stands for it."""
-    patient, ccta_at = manifest.patients[place], manifest.ccta_at[place]
-    day = day_of_ccta(ecg_at, gap)
-    if ccta_at is not None:
-        return (patient, ccta_at.at)
+    """Patient and day; without a day what the CCTA found stands for it."""
+    patient, ccta_at = person(manifest.patients[place]), manifest.ccta_at[place]
+    day = day_of_ccta(ecg_at, gap) if ccta_at is None else ccta_at.at.date()
     if day is not None:
         return (patient, day)
     return (patient, manifest.grades[place].tobytes(), manifest.labels[place].tobytes())
@@ -148,16 +146,17 @@ def _apart(stated: Moment, stored: datetime) -> timedelta:
 
 
 def _contradicting(rows: Sequence[Placed], manifest: Manifest) -> list[int]:
-    """All rows of a dated CCTA that grade one vessel in two ways."""
+    """All rows of a dated CCTA that grade one vessel (or answer a binary label) in two ways."""
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for row in rows:
-        if manifest.ccta_at[row.place] is not None:
+        is_dated = row.gap is not None and row.gap.is_ordered
+        if is_dated or manifest.ccta_at[row.place] is not None:
             groups[row.ccta].append(row.place)
     found = []
     for places in groups.values():
-        grades = manifest.grades[places]
-        known = np.ma.masked_equal(grades, NO_GRADE)
-        if (known.max(axis=0) != known.min(axis=0)).filled(False).any():
+        grades = np.ma.masked_equal(manifest.grades[places], NO_GRADE)
+        labels = np.ma.masked_invalid(manifest.labels[places])
+        if any((of.max(axis=0) != of.min(axis=0)).filled(False).any() for of in (grades, labels)):
             found += places
     return found
 
@@ -166,7 +165,7 @@ def _copies(rows: Sequence[Placed], manifest: Manifest) -> list[int]:
     """All but one of the rows of one ECG: the one nearest before its CCTA stays, else the first."""
     groups: dict[Hashable, list[Placed]] = defaultdict(list)
     for row in rows:
-        groups[manifest.patients[row.place], row.reading.signal_digest].append(row)
+        groups[person(manifest.patients[row.place]), row.reading.signal_digest].append(row)
     found = []
     for copies in groups.values():
         kept = min(copies, key=_nearness)

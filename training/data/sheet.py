@@ -17,6 +17,7 @@ from training.settings.data import DataSettings
 Cell = object
 """Text of a CSV file; text, a number, a boolean, a date or a time of a Parquet file; or None."""
 
+_BYTE_ORDER_MARK = "\ufeff"
 _PARQUET = b"PAR1"
 _ZIP = b"PK\x03\x04"
 
@@ -88,9 +89,8 @@ _Lines = list[tuple[int, Sequence[Cell]]]
 
 
 def _csv(content: bytes, settings: DataSettings) -> tuple[list[str], _Lines]:
-    encoding = "utf-8-sig" if settings.encoding == "utf-8" else settings.encoding
     try:
-        text = content.decode(encoding)
+        text = content.decode(settings.encoding).removeprefix(_BYTE_ORDER_MARK)
     except UnicodeDecodeError:
         raise _unfit(f"the text is not {settings.encoding}; see data.encoding") from None
     read = csv.reader(StringIO(text, newline=""), delimiter=settings.delimiter, strict=True)

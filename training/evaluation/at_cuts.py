@@ -1,6 +1,7 @@
 """What each cut and each stratum is worth: sensitivity to likelihood ratios, shares, incidence."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -51,6 +52,17 @@ def examine(context: Context) -> Findings:
         tables=(_cut_table(context, found), _stratum_table(study, found)) if found else (),
         pictures=(strata_picture(context, found),) if found else (),
         notes=(*notes, *_NOTES) if found else tuple(notes),
+    )
+
+
+def in_group(context: Context, group: str, study: Study) -> tuple[Measure, ...]:
+    """The same of one subgroup, but for the prevalence that a site states, which is of all."""
+    inside = replace(context, study=study)
+    return tuple(
+        replace(one, group=group)
+        for scope in SCOPES
+        for one in _of_scope(inside, scope)
+        if one.at is None
     )
 
 

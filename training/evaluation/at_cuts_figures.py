@@ -42,7 +42,8 @@ def _draw(context: Context, found: Sequence[Measure]) -> Figure:
                 for scope in scopes
             ],
         )
-        tallest = max(one.estimate.high for one in found if one.quantity is quantity)
+        highs = [one.estimate.high for one in found if one.quantity is quantity]
+        tallest = max(highs, default=1.0)  # no label at all: no positives to show
         panel.set_ylim(0.0, 1.25 * tallest)
         panel.grid(visible=False, axis="x")
         style.in_percent(panel.yaxis)

@@ -80,9 +80,10 @@ def smooth(task: Task, share: float, bootstrap: BootstrapSettings) -> Smooth:
     for coverage in _COVERAGES:
         low, high = np.full((2, N_GRID), np.nan)
         tail = (1.0 - coverage) / 2.0
-        low[is_reached], high[is_reached] = np.nanquantile(
-            drawn[:, is_reached], (tail, 1.0 - tail), axis=0
-        )
+        if is_reached.any():
+            low[is_reached], high[is_reached] = np.nanquantile(
+                drawn[:, is_reached], (tail, 1.0 - tail), axis=0
+            )
         bands[coverage] = (low, high)
     return Smooth(x, _lowess(task.labels, task.scores, share, x), bands)
 
@@ -168,13 +169,16 @@ def _separate(labels: Array, logit: Array) -> bool:
 def _coefficient(task: Task, design: Array, offset: Array | None) -> Estimate | None:
     """The last coefficient of a logistic regression."""
     codes = np.unique(np.asarray(task.patients, dtype=str), return_inverse=True)[1]
+    if not codes.any():
+        return None  # of one patient nothing is seen of the variance between patients
     model = sm.GLM(task.labels, design, family=sm.families.Binomial(), offset=offset)
-    with warnings.catch_warnings(), np.errstate(over="ignore"):
+    # A weight of 0 at a fitted probability of 0 or 1 shows in the result: not finite.
+    with warnings.catch_warnings(), np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         warnings.simplefilter("error", PerfectSeparationWarning)
         warnings.simplefilter("error", ConvergenceWarning)
         try:
             fitted = model.fit(cov_type="cluster", cov_kwds={"groups": codes})
-        except (PerfectSeparationWarning, ConvergenceWarning, np.linalg.LinAlgError):
+        except (PerfectSeparationWarning, ConvergenceWarning, np.linalg.LinAlgError, ValueError):
             return None
     value, se = float(fitted.params[-1]), float(np.sqrt(fitted.cov_params()[-1, -1]))
     if not np.isfinite([value, se]).all():

@@ -1,5 +1,6 @@
 """Whether a risk of 10 % means one in ten: groups, LOWESS with bands, Brier, slope, ECE."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -19,7 +20,7 @@ from training.evaluation.calibration_figures import curve
 from training.evaluation.section import Context, Findings, Picture, Table
 from training.evaluation.style import named
 from training.evaluation.wording import interval, percent, sizes
-from training.records import Estimate, Measure, Task
+from training.records import Estimate, Measure, Study, Task
 from training.settings.evaluation import BootstrapSettings
 from training.statistics.any_vessel import SCOPES, task_of
 from training.terms import Quantity
@@ -50,6 +51,17 @@ def examine(context: Context) -> Findings:
         tables=(_table(context, measures), *_group_tables(context, kept)) if kept else (),
         pictures=tuple(_picture(context, scope, task) for scope, task in kept.items()),
         notes=(*_left_out(context, known, kept), *_clipped(context, kept), *_NOTES),
+    )
+
+
+def in_group(context: Context, group: str, study: Study) -> tuple[Measure, ...]:
+    """The numbers of one subgroup, of the scopes with enough ECGs of both classes there."""
+    known = {scope: task_of(study, scope).known() for scope in SCOPES}
+    return tuple(
+        replace(one, group=group)
+        for scope, task in known.items()
+        if _rarer(task) >= _FEWEST
+        for one in _measures(scope, task, context)
     )
 
 

@@ -33,7 +33,10 @@ def curve(study: Study, name: str, task: Task, found: Groups, line: Smooth) -> F
     if len(drawn) < len(found.n):
         label += f" ({len(drawn)} of {len(found.n)} drawn)"
     above.plot(found.predicted[drawn], found.observed[drawn], "o", color=GREY, ms=3.5, label=label)
-    top = max(float(np.nanmax(line.y)), float(found.observed.max()), float(task.scores.max()))
+    smoothed = line.y[np.isfinite(line.y)]
+    top = max(
+        float(smoothed.max(initial=0.0)), float(found.observed.max()), float(task.scores.max())
+    )
     above.plot([0.0, top], [0.0, top], "--", color=BLACK, linewidth=1.0, label="agreement")
     right = float(task.scores.max()) * 1.02
     above.set_xlim(0.0, right)
@@ -46,7 +49,7 @@ def curve(study: Study, name: str, task: Task, found: Groups, line: Smooth) -> F
     below.set_yscale("log")
     below.set_ylabel("ECGs")
     below.set_xlabel("predicted probability")
-    below.legend(loc="upper right", ncols=2)
+    below.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=2, borderaxespad=0.0)
     in_percent(above.xaxis, above.yaxis)
     return figure
 

@@ -110,8 +110,9 @@ def _ended(days: pd.DataFrame, settings: IncidenceSettings) -> _Ended:
     event, death, followed = (days[name].to_numpy() for name in ("event", "death", "followed"))
     blanked = event <= settings.blanking_days
     event = np.where(blanked, np.nan, event)
-    # The end of observation; where it is not stated, the last thing that was seen.
-    until = np.where(np.isnan(followed), np.fmax(event, death), followed)
+    # Where no end is stated, death is one. An event is none: to follow those with an event and
+    # leave out those without one would make the incidence as large as one likes.
+    until = np.where(np.isnan(followed), death, followed)
     unobserved = (event > until) | (death > until)
     until = np.minimum(until, settings.censor_days)
     endings = np.zeros(len(days), dtype=np.int8)

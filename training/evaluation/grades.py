@@ -86,7 +86,7 @@ def _draw(context: Context, graded: dict[Vessel, Rows], found: list[Measure]) ->
     for panel, vessel in zip(panels, graded, strict=False):
         _panel(panel, study, vessel)
         name = style.named(vessel, study.experimental)
-        panel.set_title(f"{name}: Spearman {interval(trends.get(vessel), 2)}")
+        panel.set_title(f"{name}: Spearman {interval(trends.get(vessel), 2)}", fontsize=8.5)
     return figure
 
 

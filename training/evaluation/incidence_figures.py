@@ -43,9 +43,13 @@ def _step(axes: Axes, stratum: Stratum, curve: Curve, span: tuple[float, float])
     y = np.concatenate([[0.0], curve.incidence, level])
     label = f"{stratum}: {curve.event_days.size:,} of {curve.observed.size:,} patients"
     axes.step(x, y, where="post", color=colour, linestyle=_LINES[stratum], label=label)
-    if curve.days.size:
+    if curve.event_days.size:
+        # From the first event on: the upper limit of none at all would hide every other curve.
         low, high = (np.concatenate([edge, edge[-1:]]) for edge in (curve.low, curve.high))
-        axes.fill_between(x[1:], low, high, step="post", color=colour, alpha=BAND, linewidth=0)
+        seen = x[1:] >= curve.event_days[0]
+        axes.fill_between(
+            x[1:][seen], low[seen], high[seen], step="post", color=colour, alpha=BAND, linewidth=0
+        )
 
 
 def _numbers(axes: Axes, found: Curves, span: tuple[float, float]) -> None:
@@ -74,20 +78,21 @@ def bars(
     n_columns = min(3, len(found))
     n_rows = -(-len(found) // n_columns)
     figure = Figure(figsize=(WIDTH, 2.3 * n_rows + 1.0), layout="constrained")
-    figure.suptitle(titled(study, "Events on fixed days"), fontsize=11, fontweight="bold")
+    title = f"Events after day {landmark:g}, on fixed days"
+    figure.suptitle(titled(study, title), fontsize=11, fontweight="bold")
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes, (name, of_scope) in zip(panels, found.items(), strict=False):
         _bars(axes, of_scope, days)
         axes.set_title(name, loc="left", fontweight="bold")
+        axes.set_xlabel("days after the ECG")
     for axes in panels[len(found) :]:
         axes.set_visible(False)
     handles = [
         panels[0].bar([0], [0], color=colour, label=str(stratum))
         for stratum, colour in STRATUM_COLOURS.items()
     ]
-    panels[0].legend(handles=handles, loc="upper left")
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.supylabel("cumulative incidence", fontsize=9)
-    figure.supxlabel(f"days after the ECG, counted from day {landmark:g}", fontsize=9)
     return figure
 
 

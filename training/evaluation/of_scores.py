@@ -8,23 +8,28 @@ import numpy as np
 import pandas as pd
 
 from ecgbatch.bundle.manifest import Manifest
-from ecgbatch.bundle.operating_points import Scope
 from ecgbatch.errors import SetupFault
-from ecgbatch.terms import ReasonCode, Stratum, Vessel
+from ecgbatch.terms import ReasonCode, Vessel
 from training.data.manifest import Manifest as Labels
 from training.data.manifest import parse_manifest
 from training.data.sheet import read_sheet
 from training.evaluation.of_bundle import cut_pairs
 from training.evaluation.of_run import data_name, is_synthetic
+from training.evaluation.scores_file import (
+    RISKS,
+    booleans,
+    cuts_of,
+    experimental_of,
+    only_bundle,
+    read_scores,
+    refuse_other,
+)
 from training.evaluation.section import Context
 from training.records import COVARIATES, Array, Study
 from training.settings.experiment import Experiment
-from training.statistics.decisions import classes
 
 By = Literal["ecg_id", "accession", "patient-date"]
 """What scores and labels have in common. patient-date: `patient_key` and the day of the ECG."""
-_RISKS = [f"risk_{vessel.lower()}" for vessel in Vessel]
-_NEEDED = ("bundle_name", "bundle_version", "is_clinical", *_RISKS)
 _FROM_SCORES = {
     "sex": "sex",
     "age_years": "age_years",
@@ -32,8 +37,6 @@ _FROM_SCORES = {
     "site": "site",
     "statement_normal": "statement_normal",
 }
-_PLACES = {stratum.value: place for place, stratum in enumerate(Stratum)}
-_BOOLEAN = {"1": True, "0": False, "true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +46,7 @@ class Joined:
     Attributes:
         bundle: name and version, as the scores say. is_clinical: whether it was a clinical one.
         unmatched: where it stands (`labels`, `scores`), its row, why it is left out.
+        n_outside: ECGs of the study that the scores call outside the intended use.
     """
 
     context: Context
@@ -50,6 +54,7 @@ class Joined:
     is_clinical: bool
     n_matched: int
     unmatched: pd.DataFrame = field(repr=False)
+    n_outside: int = 0
 
 
 def context_of_scores(
@@ -63,20 +68,28 @@ def context_of_scores(
             of a path; by patient-date its patients are `patient_key`.
         bundle: whose cuts and experimental vessels are used. Without it the cuts are the smallest
             risks that the scores call not low and high, which gives every ECG its own stratum,
-            and the experimental vessels are those of the settings.
+            and the experimental vessels are those that the scores were written with.
 
     Raises:
         SetupFault: `manifest_invalid`: a table cannot be read, lacks a column, holds a value that
             cannot be, more than one bundle, or no key in common.
     """
-    table = _scores(scores)
-    name = _only_bundle(table, bundle)
+    table = read_scores(scores)
+    name, version = only_bundle(table)
+    if bundle is not None:
+        refuse_other(table, bundle)
     parsed = _labels(experiment, labels, by)
     left, right = _label_keys(parsed, by), _score_keys(table, by)
     label_rows, score_rows, unmatched = _join(parsed, left, right)
     if not label_rows:
         raise SetupFault(ReasonCode.MANIFEST_INVALID, f"no label and score have the same {by}")
-    study = _study(experiment, table.iloc[score_rows], parsed, label_rows, bundle)
+    experimental = (
+        experimental_of(table, experiment.labels.experimental)
+        if bundle is None
+        else tuple(task.vessel for task in bundle.tasks if task.is_experimental)
+    )
+    scored = table.iloc[score_rows].reset_index(drop=True)
+    study = _study(experiment, scored, parsed, label_rows, experimental)
     context = Context(
         study=study,
         cuts=cuts_of(table) if bundle is None else cut_pairs(bundle),
@@ -84,70 +97,10 @@ def context_of_scores(
         bootstrap=experiment.bootstrap,
     )
     is_clinical = bool(table["is_clinical"].iloc[0])
-    return Joined(context, name, is_clinical, len(label_rows), unmatched)
-
-
-def _scores(path: Path) -> pd.DataFrame:
-    try:
-        is_parquet = path.suffix.lower() == ".parquet"
-        table = pd.read_parquet(path) if is_parquet else pd.read_csv(path, dtype="string")
-    except (OSError, ValueError):
-        raise SetupFault(ReasonCode.MANIFEST_INVALID, "the scores cannot be read") from None
-    if absent := [name for name in _NEEDED if name not in table.columns]:
-        raise SetupFault(ReasonCode.MANIFEST_INVALID, f"the scores lack {', '.join(absent)}")
-    if table.empty:
-        raise SetupFault(ReasonCode.MANIFEST_INVALID, "the scores have no row")
-    for column in _RISKS:
-        table[column] = pd.to_numeric(table[column], errors="coerce").astype("float64")
-        if not table[column].between(0.0, 1.0).all():
-            raise SetupFault(ReasonCode.MANIFEST_INVALID, f"{column}: not all within 0 and 1")
-    table["is_clinical"] = _booleans(table["is_clinical"])
-    return table
-
-
-def cuts_of(table: pd.DataFrame) -> dict[Scope, tuple[float, float]]:
-    """Cuts that give every score the stratum it was written with; scopes without strata absent.
-
-    Raises:
-        SetupFault: `manifest_invalid`, the strata do not rise with the risk.
-    """
-    names: dict[Scope, tuple[str, str]] = {
-        vessel: (f"risk_{vessel.lower()}", f"stratum_{vessel.lower()}") for vessel in Vessel
-    }
-    names["any_vessel"] = ("any_vessel_risk", "any_vessel_stratum")
-    found: dict[Scope, tuple[float, float]] = {}
-    for scope, (risk, stratum) in names.items():
-        if {risk, stratum} <= set(table.columns) and table[stratum].notna().all():
-            risks = pd.to_numeric(table[risk], errors="coerce").to_numpy(dtype=np.float64)
-            found[scope] = _cuts_between(scope, risks, table[stratum].astype("string"))
-    return found
-
-
-def _cuts_between(scope: Scope, risks: Array, words: "pd.Series[str]") -> tuple[float, float]:
-    place = np.array([_PLACES.get(word, -1) for word in words])
-    beyond = float(np.nextafter(risks.max(), np.inf))
-    high = risks[place == 2].min(initial=beyond)
-    low = risks[place == 1].min(initial=high)
-    if (place < 0).any() or not np.array_equal(classes(risks, (low, high)), place):
-        fact = f"{scope}: the strata do not rise with the risk"
-        raise SetupFault(ReasonCode.MANIFEST_INVALID, fact)
-    return float(low), float(high)
-
-
-def _booleans(column: "pd.Series[object]") -> "pd.Series[bool]":
-    """True and false as a database or a CSV writes them; anything else is missing."""
-    return column.astype("string").str.lower().map(_BOOLEAN).astype("boolean")
-
-
-def _only_bundle(table: pd.DataFrame, bundle: Manifest | None) -> str:
-    found = table[["bundle_name", "bundle_version", "is_clinical"]].drop_duplicates()
-    if len(found) != 1 or found.isna().any(axis=None):
-        fact = f"the scores are of {len(found)} bundles; a study is of one"
-        raise SetupFault(ReasonCode.MANIFEST_INVALID, fact)
-    name, version = str(found.iloc[0, 0]), str(found.iloc[0, 1])
-    if bundle is not None and (bundle.name, bundle.version) != (name, version):
-        raise SetupFault(ReasonCode.MANIFEST_INVALID, "the scores are of another bundle")
-    return f"{name} {version}"
+    n_outside = 0
+    if "outside_intended_use" in scored.columns:
+        n_outside = int(booleans(scored["outside_intended_use"]).fillna(value=False).sum())
+    return Joined(context, f"{name} {version}", is_clinical, len(label_rows), unmatched, n_outside)
 
 
 def _labels(experiment: Experiment, path: Path, by: By) -> Labels:
@@ -235,20 +188,16 @@ def _study(
     scores: pd.DataFrame,
     labels: Labels,
     rows: list[int],
-    bundle: Manifest | None,
+    experimental: tuple[Vessel, ...],
 ) -> Study:
     covariates = labels.covariates.iloc[rows].reset_index(drop=True)
-    scores = scores.reset_index(drop=True)
     for name, column in _FROM_SCORES.items():
         if column in scores.columns:
             covariates[name] = covariates[name].fillna(_typed(scores[column], name))
+    if {"ecg_date", "ecg_date_source"} <= set(scores.columns):
+        covariates["ecg_at"] = covariates["ecg_at"].fillna(_acquired(scores))
     numbers = {name: place for place, name in enumerate(dict.fromkeys(labels.patients))}
-    probabilities: Array = scores[_RISKS].to_numpy(dtype=np.float64)
-    experimental = (
-        experiment.labels.experimental
-        if bundle is None
-        else tuple(task.vessel for task in bundle.tasks if task.is_experimental)
-    )
+    probabilities: Array = scores[RISKS].to_numpy(dtype=np.float64)
     return Study(
         name=f"{data_name(experiment)}, scores as written",
         keys=tuple(f"row {labels.rows[row]}" for row in rows),
@@ -262,10 +211,18 @@ def _study(
     )
 
 
+def _acquired(scores: pd.DataFrame) -> "pd.Series[pd.Timestamp]":
+    """When each ECG was made; the day a file was first seen is no date of its ECG."""
+    texts = scores["ecg_date"].astype("string").str.slice(0, 19)
+    texts = texts.where(scores["ecg_date_source"].astype("string") == "acquired_at")
+    found = pd.to_datetime(texts, format="ISO8601", errors="coerce")
+    return found.astype(COVARIATES["ecg_at"])
+
+
 def _typed(column: "pd.Series[object]", name: str) -> "pd.Series[object]":
     """As the covariate's type; a word for sex that is not ours is missing, never guessed."""
     if name == "statement_normal":
-        return _booleans(column)
+        return booleans(column)
     if name == "age_years":
         return pd.to_numeric(column, errors="coerce").astype("float64")
     words = column.astype("string")

@@ -97,8 +97,8 @@ def sheet(
 
 
 def titled(study: Study, title: str) -> str:
-    """With the study's name, and whether it is synthetic."""
-    mark = " (synthetic ECGs)" if study.is_synthetic else ""
+    """With the study's name, and whether it is synthetic or not called clinical."""
+    mark = " (synthetic or not clinical)" if study.is_synthetic else ""
     return f"{title}: {study.name}{mark}"
 
 

@@ -1,19 +1,21 @@
-"""The same by subgroup: normal ECG, sex, age band, device and site."""
+"""Ranking, cuts and calibration by subgroup: normal ECG, sex, age band, device and site."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from training.evaluation import style
+from training.evaluation import at_cuts, calibration, style
 from training.evaluation.discrimination import Ranking, measures, rankings, shown
 from training.evaluation.section import Context, Findings, Picture, Table
-from training.evaluation.wording import interval, percent
-from training.records import Rows, Study
+from training.evaluation.wording import NONE, interval, percent
+from training.records import Measure, Rows, Study
 from training.statistics.any_vessel import SCOPES
+from training.terms import Quantity
 
 NORMAL = (
     "An ECG is normal where the statement of the device or of the reader calls it so (column "
@@ -31,9 +33,10 @@ class Group:
 
 
 def examine(context: Context) -> Findings:
-    """AUROC and AUPRC in each subgroup with at least `fewest_in_group` ECGs."""
+    """Ranking, the cuts and calibration in each subgroup with at least `fewest_in_group` ECGs."""
     study, fewest = context.study, context.settings.fewest_in_group
     found: dict[str, tuple[Ranking, ...]] = {}
+    others: list[Measure] = []
     notes = [NORMAL, *_missing(study)]
     for group in groups(study, context.settings.age_bands):
         if len(group.rows) < fewest:
@@ -41,14 +44,20 @@ def examine(context: Context) -> Findings:
                 f"{group.name}: {len(group.rows)} ECGs, fewer than {fewest}; not evaluated."
             )
             continue
-        found[group.name] = rankings(study.at(group.rows), context.bootstrap)
+        part = study.at(group.rows)
+        found[group.name] = rankings(part, context.bootstrap)
+        others += at_cuts.in_group(context, group.name, part)
+        others += calibration.in_group(context, group.name, part)
     notes.append(
         "Subgroups were not tested against each other; with many of them some differ by chance."
     )
     return Findings(
         title="Subgroups",
-        measures=tuple(one for name, ranks in found.items() for one in measures(ranks, name)),
-        tables=(_table(study, found),) if found else (),
+        measures=(
+            *(one for name, ranks in found.items() for one in measures(ranks, name)),
+            *others,
+        ),
+        tables=_tables(study, found, others) if found else (),
         pictures=(_forest_picture(context, found),) if found else (),
         notes=tuple(notes),
     )
@@ -100,6 +109,50 @@ def _missing(study: Study) -> list[str]:
         elif n:
             found.append(f"{name}: not known of {n:,} of {len(study):,} ECGs, left out there.")
     return found
+
+
+def _tables(
+    study: Study, found: dict[str, tuple[Ranking, ...]], others: Sequence[Measure]
+) -> tuple[Table, ...]:
+    by_place: dict[tuple[str, str], list[Measure]] = {}
+    for one in others:
+        by_place.setdefault((one.group, one.scope), []).append(one)
+    rows = [
+        {
+            "subgroup": group,
+            "": shown(scope, study),
+            **{head: _cell(mine, *wanted) for head, wanted in _HEADS.items()},
+        }
+        for group in found
+        for scope in SCOPES
+        if (mine := by_place.get((group, scope))) is not None
+    ]
+    if not rows:
+        return (_table(study, found),)
+    note = (
+        "The cuts are those of all ECGs, so that sensitivity and specificity may differ between "
+        "subgroups; PPV and NPV follow the prevalence too. Calibration only with 10 ECGs of each "
+        "class. Low does not exclude disease."
+    )
+    second = Table(style.titled(study, "At the cuts by subgroup"), pd.DataFrame(rows), note)
+    return _table(study, found), second
+
+
+_HEADS: dict[str, tuple[Quantity, Literal["low", "high"] | None]] = {
+    "low cut: sensitivity": (Quantity.SENSITIVITY, "low"),
+    "below it: NPV": (Quantity.NPV, "low"),
+    "high cut: specificity": (Quantity.SPECIFICITY, "high"),
+    "at or above it: PPV": (Quantity.PPV, "high"),
+    "calibration slope": (Quantity.CALIBRATION_SLOPE, None),
+    "intercept": (Quantity.CALIBRATION_INTERCEPT, None),
+}
+
+
+def _cell(found: Sequence[Measure], quantity: Quantity, cut: Literal["low", "high"] | None) -> str:
+    for one in found:
+        if (one.quantity, one.cut, one.stratum) == (quantity, cut, None):
+            return interval(one.estimate, 2) if cut is None else percent(one.estimate)
+    return NONE
 
 
 def _table(study: Study, found: dict[str, tuple[Ranking, ...]]) -> Table:

@@ -61,6 +61,7 @@ def explain_file(
 
     Raises:
         InputFault, TransientFault: it cannot be read.
+        SetupFault: `source_unavailable`: its disk or network share fails.
         Refusal: scoring would reject it, with the same reason.
     """
     source = read_bytes(path)

@@ -1,6 +1,5 @@
 """Explanations and the result of the sanity check as files and as plain values."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -10,13 +9,13 @@ from numpy.typing import NDArray
 
 from ecgbatch.bundle.load import Bundle
 from ecgbatch.bundle.save import npz_bytes
-from ecgbatch.errors import SetupFault
-from ecgbatch.terms import DEMONSTRATION_NOTICE, LEADS, SAMPLING_FREQUENCY, ReasonCode, Vessel
+from ecgbatch.terms import DEMONSTRATION_NOTICE, LEADS, SAMPLING_FREQUENCY, Vessel
 from training.explain.attribution import Method
 from training.explain.explanation import ExplainedECG, Explanation
 from training.explain.page import MEANING, draw_page
 from training.explain.sanity import SanityCheck
 from training.explain.sanity_figure import draw_sanity
+from training.folder import write_json, write_whole
 
 Kind = Literal["png", "svg"]
 
@@ -31,7 +30,7 @@ def save_ecg(ecg: ExplainedECG, bundle: Bundle, out: Path, kind: Kind) -> dict[s
         The numbers.
 
     Raises:
-        SetupFault: the folder cannot be written.
+        OSError: the folder cannot be written.
     """
     method = ecg.explanations[0].attribution.method
     stem = f"{ecg.file_digest[:12]}-{method}"
@@ -58,7 +57,7 @@ def save_ecg(ecg: ExplainedECG, bundle: Bundle, out: Path, kind: Kind) -> dict[s
         "arrays": f"{stem}.npz",
         "vessels": [{"page": pages[one.vessel], **_explanation(one)} for one in ecg.explanations],
     }
-    _write(out / f"{stem}.json", _json(numbers))
+    write_json(out / f"{stem}.json", numbers)
     return numbers
 
 
@@ -68,7 +67,7 @@ def save_sanity(
     """`sanity-METHOD.json` and its figure.
 
     Raises:
-        SetupFault: the folder cannot be written.
+        OSError: the folder cannot be written.
     """
     method, n_ecgs, seed = checks[0].method, checks[0].n_ecgs, checks[0].seed
     stem = f"sanity-{method}"
@@ -94,7 +93,7 @@ def save_sanity(
         ],
     }
     _write(out / f"{stem}.{kind}", draw_sanity(checks, title, kind))
-    _write(out / f"{stem}.json", _json(numbers))
+    write_json(out / f"{stem}.json", numbers)
     return numbers
 
 
@@ -129,15 +128,5 @@ def _explanation(explanation: Explanation) -> dict[str, object]:
     }
 
 
-def _json(numbers: dict[str, object]) -> bytes:
-    return (json.dumps(numbers, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
 def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError:
-        raise SetupFault(
-            ReasonCode.SETTINGS_INVALID, "the folder of --out cannot be written"
-        ) from None
+    write_whole(path, lambda aside: aside.write_bytes(content))

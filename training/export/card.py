@@ -10,7 +10,14 @@ from ecgbatch.terms import DEMONSTRATION_NOTICE
 from training.export.card_numbers import calibration, metrics, operating_points, strata
 from training.export.card_tables import cells, head
 from training.export.finished import FinishedRun
-from training.export.notes import calibrator, definition, exported, optimisation, start
+from training.export.notes import (
+    NOT_CLINICAL,
+    calibrator,
+    definition,
+    exported,
+    optimisation,
+    start,
+)
 from training.export.run import Exported
 from training.records import Cohort
 from training.synthetic.limits import limits
@@ -39,9 +46,11 @@ def render_card(exported_run: Exported) -> str:
 def _head(made: Exported) -> Iterator[str]:
     manifest = made.bundle.manifest
     yield f"# Card: {manifest.name}, version {manifest.version}\n"
-    if not manifest.is_clinical:
+    if not manifest.is_clinical and made.run.is_drawn:
         yield f"**{DEMONSTRATION_NOTICE}.** It shows that the pipeline works, nothing about"
         yield "patients.\n"
+    elif not manifest.is_clinical:
+        yield f"**{NOT_CLINICAL}.**\n"
     yield f"{manifest.intended_use}\n"
     yield "Low does not exclude disease. The numbers below are those of the bundle with this"
     yield f"digest:\n\n`{made.bundle.digest}`\n"
@@ -92,8 +101,8 @@ def _parts(run: FinishedRun) -> Iterator[str]:
     if "fold" in run.parts:
         folds = run.experiment.folds
         of = "the train part" if folds.over == "development" else "all index ECGs"
-        yield f"`cross-validate`: {folds.n} folds over {of}, stratified by label pattern, grouped"
-        yield f"by patient, seed {folds.seed}.\n"
+        yield f"Folds of `cross-validate`: {folds.n} over {of}, stratified by label pattern,"
+        yield f"grouped by patient, seed {folds.seed}.\n"
 
 
 def _counts(rows: Cohort) -> tuple[int, str]:
@@ -132,7 +141,7 @@ def _limits(run: FinishedRun) -> Iterator[str]:
     if own := (*run.bundle.notes, *run.points.warnings):
         yield from (f"* {one}" for one in own)
         yield ""
-    if run.is_synthetic:
+    if run.is_drawn:
         yield limits()
 
 

@@ -1,6 +1,7 @@
 """The numbers of a card: metrics, operating points, strata, calibration."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from ecgbatch.bundle.operating_points import Scope
 from ecgbatch.terms import Stratum
@@ -13,6 +14,10 @@ from training.records import Measure
 from training.terms import Quantity
 
 _RANKING = (Quantity.AUROC, Quantity.AUPRC)
+_HELD: tuple[tuple[Quantity, Literal["low", "high"]], ...] = (
+    (Quantity.SENSITIVITY, "low"),
+    (Quantity.SPECIFICITY, "high"),
+)
 _CALIBRATION = (
     Quantity.BRIER,
     Quantity.CALIBRATION_SLOPE,
@@ -33,18 +38,57 @@ def metrics(run: FinishedRun) -> Iterator[str]:
             *(_shown(found.get(quantity)) for quantity in _RANKING),
             *(("", "") if seen is None else (seen.n, seen.n_positives)),
         )
+    macro = {one.quantity: one for one in run.measures if _is_macro(one)}
+    if macro:
+        yield cells("macro mean", *(_shown(macro.get(quantity)) for quantity in _RANKING), "", "")
     yield ""
+    yield from _out_of_fold(run)
     groups = dict.fromkeys(
         one.group for one in run.measures if one.group != OVERALL and one.quantity is Quantity.AUROC
     )
     if not groups:
         return
     yield f"## {_kind(run)}etrics by subgroup, test part\n"
-    yield from head("", "subgroup", *(quantity.value for quantity in _RANKING), "ECGs", "positives")
+    yield from head(
+        "",
+        "subgroup",
+        *(quantity.value for quantity in _RANKING),
+        "sensitivity, low cut",
+        "specificity, high cut",
+        "ECGs",
+        "positives",
+    )
     for scope in _scopes(run):
         for group in groups:
             yield from _group(run, scope, group)
     yield ""
+
+
+def _out_of_fold(run: FinishedRun) -> Iterator[str]:
+    """What the fold models gave, where they were evaluated."""
+    found = {
+        (one.scope, one.quantity): one
+        for one in run.out_of_fold
+        if one.group == OVERALL and one.cut is None and one.stratum is None
+    }
+    if not found:
+        return
+    yield f"## {_kind(run)}etrics out of fold\n"
+    yield "Every ECG under the fold model that has not seen it: of the recipe, not of the weights"
+    yield "in this bundle.\n"
+    yield from head("", *(quantity.value for quantity in _RANKING), "ECGs", "positives")
+    scopes: tuple[Scope | Literal["macro"], ...] = (*_scopes(run), "macro")
+    for scope in scopes:
+        auroc = found.get((scope, Quantity.AUROC))
+        if auroc is not None:
+            name = "macro mean" if auroc.scope == "macro" else _name(run, auroc.scope)
+            numbers = (_shown(found.get((scope, quantity))) for quantity in _RANKING)
+            yield cells(name, *numbers, auroc.n, auroc.n_positives)
+    yield ""
+
+
+def _is_macro(one: Measure) -> bool:
+    return one.scope == "macro" and one.group == OVERALL and one.quantity in _RANKING
 
 
 def operating_points(run: FinishedRun) -> Iterator[str]:
@@ -107,10 +151,16 @@ def _group(run: FinishedRun, scope: Scope, group: str) -> Iterator[str]:
     if Quantity.AUROC not in found:
         return
     auroc = found[Quantity.AUROC]
+    at_cut = {
+        (one.quantity, one.cut): one
+        for one in run.measures
+        if one.scope == scope and one.group == group
+    }
     yield cells(
         _name(run, scope),
         group,
         *(_shown(found.get(quantity)) for quantity in _RANKING),
+        *(_shown(at_cut.get(pair)) for pair in _HELD),
         auroc.n,
         auroc.n_positives,
     )
@@ -152,4 +202,4 @@ def _shown(measure: Measure | None) -> str:
 
 
 def _kind(run: FinishedRun) -> str:
-    return "Synthetic m" if run.is_synthetic else "M"
+    return "Synthetic m" if run.is_drawn else "M"

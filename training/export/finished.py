@@ -13,7 +13,7 @@ from ecgbatch.errors import SetupFault
 from ecgbatch.net.checkpoint import read_checkpoint
 from ecgbatch.terms import ReasonCode
 from training.data.run import stored_experiment
-from training.folder import RunFolder
+from training.folder import RunFolder, readable
 from training.operating_points.points import COMMAND, OperatingPoints, load_points
 from training.operating_points.run import (
     fingerprints,
@@ -27,7 +27,7 @@ from training.settings.experiment import Experiment
 from training.terms import Quantity
 
 EVALUATE = "ecgbatch-train evaluate"
-TEST = "test"
+TEST, OUT_OF_FOLD = "test", "out_of_fold"
 _SAME = 1e-9
 _UNREADABLE = (OSError, ValueError, KeyError)
 
@@ -43,6 +43,7 @@ class FinishedRun:
         data_report: counts of ECGs, patients, exclusions; empty where there is no such file.
         fits: what each member's fit says of itself (done.json); empty where it says nothing.
         parts: key, part, fold of every ECG.
+        out_of_fold: measures of the fold models, for the card; empty where there are none.
     """
 
     experiment: Experiment
@@ -56,11 +57,17 @@ class FinishedRun:
     data_report: Mapping[str, Any]
     fits: tuple[Mapping[str, Any], ...]
     parts: pd.DataFrame = field(repr=False)
+    out_of_fold: tuple[Measure, ...] = field(default=(), repr=False)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the settings make a cohort: no patient is in it."""
+        return self.experiment.cohort is not None
 
     @property
     def is_synthetic(self) -> bool:
         """As an evaluation says it: the settings make a cohort, or the bundle is not clinical."""
-        return self.experiment.cohort is not None or not self.bundle.is_clinical
+        return self.is_drawn or not self.bundle.is_clinical
 
 
 def read_finished(folder: RunFolder) -> FinishedRun:
@@ -92,6 +99,8 @@ def read_finished(folder: RunFolder) -> FinishedRun:
     measures = _measures(folder)
     _refuse_other_evaluation(points, measures)
     paths = member_paths(folder, bundle, experiment.folds.n)
+    with readable("parts.parquet"):
+        parts = pd.read_parquet(folder.parts)
     return FinishedRun(
         experiment=experiment,
         bundle=bundle,
@@ -103,7 +112,8 @@ def read_finished(folder: RunFolder) -> FinishedRun:
         test=load_predictions(folder, TEST),
         data_report=_object(folder.data_report),
         fits=tuple(_object(path.parent / "done.json") for path in paths),
-        parts=pd.read_parquet(folder.parts),
+        parts=parts,
+        out_of_fold=_out_of_fold(folder),
     )
 
 
@@ -119,6 +129,13 @@ def _measures(folder: RunFolder) -> tuple[Measure, ...]:
         raise SetupFault(
             ReasonCode.RUN_FOLDER_UNFIT, f"no evaluation of the test part; run `{EVALUATE}` first"
         ) from None
+
+
+def _out_of_fold(folder: RunFolder) -> tuple[Measure, ...]:
+    try:
+        return load_measures(folder.evaluation(OUT_OF_FOLD) / "measures.parquet")
+    except _UNREADABLE:
+        return ()
 
 
 def _refuse_other_evaluation(points: OperatingPoints, measures: Sequence[Measure]) -> None:

@@ -12,9 +12,18 @@ _DEFINITIONS = {
 }
 
 
+NOT_CLINICAL = "demonstration model, not validated, not for clinical use"
+"""Of real ECGs whose settings do not call the bundle clinical."""
+
+
 def definition(run: FinishedRun, vessel: Vessel) -> str:
     """What positive means, from the lowest grade that counts."""
-    return _DEFINITIONS[run.experiment.labels.positive_from[vessel]]
+    return definition_from(run.experiment.labels.positive_from[vessel])
+
+
+def definition_from(lowest: Grade) -> str:
+    """What positive means where this is the lowest grade that counts."""
+    return _DEFINITIONS[lowest]
 
 
 def notes(run: FinishedRun) -> tuple[str, ...]:
@@ -91,8 +100,8 @@ def _kept(run: FinishedRun) -> str:
 
 def _what_it_is(run: FinishedRun) -> Iterator[str]:
     if not run.bundle.is_clinical:
-        yield DEMONSTRATION_NOTICE
-    if run.is_synthetic:
+        yield DEMONSTRATION_NOTICE if run.is_drawn else NOT_CLINICAL
+    if run.is_drawn:
         yield "Every ECG, label and number behind this bundle is synthetic."
 
 

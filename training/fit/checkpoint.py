@@ -13,11 +13,21 @@ from training.folder import write_whole
 
 
 def save_torch(path: Path, value: dict[str, Any]) -> None:
-    """Equal content gives equal bytes: the file's name is not in them."""
+    """Equal content gives equal bytes: the file's name is not in them.
+
+    Raises:
+        OSError: it cannot be written, for example because the disk is full.
+    """
 
     def write(aside: Path) -> None:
         with aside.open("wb") as opened:
-            torch.save(value, opened)
+            try:
+                torch.save(value, opened)
+            except RuntimeError as fault:
+                # torch closes its archive over the error of the write, and fails once more.
+                if isinstance(fault.__context__, OSError):
+                    raise fault.__context__ from None
+                raise
 
     write_whole(path, write)
 

@@ -21,7 +21,7 @@ from training.fit.material import Around, Material
 from training.fit.plan import plan_fold
 from training.fit.predict import predictions_of
 from training.fit.selection import auc_or_none
-from training.folder import RunFolder, write_json, write_whole
+from training.folder import RunFolder, readable, write_json, write_whole
 from training.records import Array, Predictions, Rows
 from training.splits.assignment import Assignment
 from training.terms import Part
@@ -94,7 +94,10 @@ def _fit_fold(
 ) -> None:
     folder, cohort = FitFolder(run.fold(fold)), material.cohort
     rows = _unseen(material, assignment, fold)
-    refuse_seen(material.start, cohort, rows)
+    refuse_seen(run, material.start, cohort, rows)
+    if around.group.is_first and not folder.done.is_file():
+        # Of the weights of a fit that was removed.
+        folder.predictions.unlink(missing_ok=True)
     fit(plan_fold(cohort, assignment, material.experiment, fold), material, folder, around)
     if not _is_done(run, fold):
         logits = logits_of(folder, material, rows, around, f"predicting fold {fold}")
@@ -124,7 +127,8 @@ def _join(
     row_of_key = {key: row for row, key in enumerate(cohort.keys)}
     logits = np.full((n_folds, len(cohort), len(cohort.tasks)), np.nan)
     for fold in range(n_folds):
-        found = Predictions.load(FitFolder(run.fold(fold)).predictions)
+        with readable(f"folds/{fold}/predictions.parquet"):
+            found = Predictions.load(FitFolder(run.fold(fold)).predictions)
         logits[fold, [row_of_key[key] for key in found.keys]] = found.logits
     own = np.flatnonzero(assignment.folds >= 0)
     held_out = logits[assignment.folds[own], own]

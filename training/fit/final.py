@@ -12,7 +12,7 @@ from training.fit.loop import fit
 from training.fit.material import Around, Material
 from training.fit.plan import plan_final
 from training.fit.predict import predictions_of, scored_logits
-from training.folder import RunFolder, write_whole
+from training.folder import RunFolder, people, readable, write_whole
 from training.model.start import Start
 from training.records import Cohort, Predictions, Rows
 from training.settings.experiment import Experiment
@@ -29,14 +29,19 @@ def fit_final(run: RunFolder, material: Material, around: Around) -> dict[str, A
         The content of final/done.json.
 
     Raises:
-        SetupFault: as `assign`, `fit`; `settings_invalid`, the start has learned from an ECG of
-            the cut or test part.
+        SetupFault: as `assign`, `fit`; `settings_invalid`, the start has learned from a patient
+            of the cut or test part.
     """
     assignment = settled(run, material, around)
     unseen = {part: assignment.rows(part) for part in (Part.CUT, Part.TEST)}
     for rows in unseen.values():
-        refuse_seen(material.start, material.cohort, rows)
+        refuse_seen(run, material.start, material.cohort, rows)
     folder = FitFolder(run.final)
+    if around.group.is_first and not folder.done.is_file():
+        # Of other weights: those of a fit that was removed, or started from something else.
+        for part in unseen:
+            name = predictions_name(material.experiment, part, "refit")
+            run.predictions(name).unlink(missing_ok=True)
     done = fit(plan_final(material.cohort, assignment), material, folder, around)
     for part, rows in unseen.items():
         name = predictions_name(material.experiment, part, "refit")
@@ -56,7 +61,9 @@ def settled(run: RunFolder, material: Material, around: Around) -> Assignment:
     """
     dealt = assign(material.cohort, material.experiment)
     if run.parts.is_file():
-        if not dealt.equals(Assignment.load(run.parts)):
+        with readable("parts.parquet"):
+            is_same = dealt.equals(Assignment.load(run.parts))
+        if not is_same:
             raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, "parts.parquet is of other settings")
     elif around.group.is_first:
         dealt.save(run.parts)
@@ -70,13 +77,21 @@ def settled(run: RunFolder, material: Material, around: Around) -> Assignment:
     return dealt
 
 
-def refuse_seen(start: Start, cohort: Cohort, rows: Rows) -> None:
-    """Raises: SetupFault, the start has learned from an ECG that is to be predicted."""
-    n_seen = sum(cohort.keys[row] in start.seen for row in rows)
-    if n_seen:
+def refuse_seen(run: RunFolder, start: Start, cohort: Cohort, rows: Rows) -> None:
+    """Raises: SetupFault, the start has learned from a patient who is to be predicted."""
+    if not start.seen:
+        return
+    who = people(run) or {}
+    seen = {
+        cohort.patients[row]
+        for row in rows
+        if cohort.keys[row] in start.seen or who.get(cohort.keys[row]) in start.seen_people
+    }
+    if seen:
         raise SetupFault(
             ReasonCode.SETTINGS_INVALID,
-            f"the intermediate stage has learned from {n_seen} ECGs that are to be predicted",
+            f"the intermediate stage has learned from {len(seen)} patients who are to be"
+            " predicted; leave them out of its manifest",
         )
 
 
@@ -108,7 +123,10 @@ def predictions_name(experiment: Experiment, part: Part, what: str) -> str:
 def has_predictions(run: RunFolder, name: str, cohort: Cohort, rows: Rows) -> bool:
     """Whether these ECGs, and no others, have been predicted under this name."""
     path = run.predictions(name)
-    return path.is_file() and Predictions.load(path).keys == tuple(cohort.keys[r] for r in rows)
+    if not path.is_file():
+        return False
+    with readable(f"predictions/{name}.parquet"):
+        return Predictions.load(path).keys == tuple(cohort.keys[row] for row in rows)
 
 
 def save_predictions(run: RunFolder, name: str, found: Predictions, around: Around) -> None:

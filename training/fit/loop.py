@@ -21,7 +21,7 @@ from training.fit.outcome import outcome
 from training.fit.plan import Plan, identity
 from training.fit.predict import batched_logits
 from training.fit.selection import Choice, InnerScore, counted_tasks, score_inner
-from training.folder import write_json
+from training.folder import clear_unfinished, readable, write_json
 from training.model.start import build_net
 from training.optimise.optimisation import Optimisation
 from training.optimise.reproducible import derived_seed, reproducible
@@ -52,6 +52,8 @@ def fit(plan: Plan, material: Material, folder: FitFolder, around: Around) -> di
     compute = material.experiment.compute
     lock: AbstractContextManager[None] = locked(folder) if around.group.is_first else nullcontext()
     with lock, reproducible(compute.seed, compute.threads):
+        if around.group.is_first:
+            clear_unfinished(folder.path)
         running = _Running(plan, material, folder, around, mark)
         running.resume()
         running.go()
@@ -116,13 +118,17 @@ class _Running:
         if self._folder.checkpoint.is_file():
             state = load_torch(self._folder.checkpoint)
             _refuse_other(self._mark, state.get("identity"))
-            self._optimisation.load_state_dict(state["optimisation"])
-            self._history.load_state_dict(state["history"])
-            self._choice = Choice(state["best_epoch"], state["best_macro"])
-            self._n_done = self._first_step = state["n_done"]
-            self._seconds_before = state["seconds"]
-            self._n_starts = state["n_starts"] + 1
+            with readable("the checkpoint of the fit"):
+                self._take_over(state)
         self._around.group.barrier()
+
+    def _take_over(self, state: dict[str, Any]) -> None:
+        self._optimisation.load_state_dict(state["optimisation"])
+        self._history.load_state_dict(state["history"])
+        self._choice = Choice(state["best_epoch"], state["best_macro"])
+        self._n_done = self._first_step = state["n_done"]
+        self._seconds_before = state["seconds"]
+        self._n_starts = state["n_starts"] + 1
 
     def go(self) -> None:
         """Make the steps that are left."""

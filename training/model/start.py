@@ -1,10 +1,11 @@
 """What the weights start from: drawn, a checkpoint, a backbone, or an intermediate stage."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,13 +17,16 @@ from ecgbatch.errors import SetupFault
 from ecgbatch.net.checkpoint import check_use_bn, load_strict, read_checkpoint
 from ecgbatch.net.net1d import Net1D
 from ecgbatch.terms import ReasonCode
-from training.folder import RunFolder
+from training.folder import RunFolder, people
 from training.settings.experiment import Experiment
 from training.splits.assignment import Assignment
 from training.terms import Part
 
 _WEIGHTS = 0xBE9
 """Keeps the draw of the first weights apart from others with the same seed."""
+
+
+_WEIGHTS_FILE = "weights.pt"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +39,7 @@ class Start:
         batch_norm_untrained: batch norm is used, and its statistics are those of a net that never
             used it.
         seen: keys of the ECGs that an intermediate stage has learned from or was chosen by.
+        seen_people: their patients, as `people` gives them.
         notes: what the log and the card have to say.
     """
 
@@ -43,6 +48,7 @@ class Start:
     batch_norm_untrained: bool = False
     notes: tuple[str, ...] = ()
     seen: frozenset[str] = field(default=frozenset(), repr=False)
+    seen_people: frozenset[str] = field(default=frozenset(), repr=False)
     tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     def as_json(self) -> dict[str, object]:
@@ -59,8 +65,8 @@ def read_start(experiment: Experiment, path: Path | None) -> Start:
 
     Args:
         path: a checkpoint file in ECGFounder's layout (flat, `state_dict` or `model`, any head
-            width), a folder of `bundle import-ecgfounder`, or the run folder of a finished fit of
-            an intermediate stage.
+            width), a folder of `bundle import-ecgfounder`, or the run folder (or final weights)
+            of a finished fit of an intermediate stage.
 
     Raises:
         SetupFault: `settings_invalid`, a path without `start.kind = "checkpoint"` or the other
@@ -96,6 +102,9 @@ def build_net(experiment: Experiment, start: Start, number: int) -> Net1D:
 
 
 def _read(path: Path) -> Start:
+    within = RunFolder(path.absolute().parent.parent)
+    if path.absolute() == within.final / _WEIGHTS_FILE and within.parts.is_file():
+        return _read_run(within)
     if path.is_file():
         content = _bytes(path)
         return Start(
@@ -115,12 +124,34 @@ def _read_run(run: RunFolder) -> Start:
         raise SetupFault(
             ReasonCode.CHECKPOINT_INVALID, "neither a checkpoint, a backbone nor a finished fit"
         ) from None
-    content = _bytes(run.final / "weights.pt")
+    content = _bytes(run.final / _WEIGHTS_FILE)
     digest = sha256(content).hexdigest()
     if digest != done["weights_sha256"]:
         raise SetupFault(ReasonCode.CHECKPOINT_INVALID, "the weights are not those of the fit")
     seen = frozenset(parts.keys[row] for row in parts.rows(Part.TRAIN, Part.INNER))
-    return Start("intermediate stage", digest, seen=seen, tensors=read_checkpoint(content))
+    known = people(run)
+    return Start(
+        "intermediate stage",
+        digest,
+        notes=tuple(_doubts(done, knows_people=known is not None)),
+        seen=seen,
+        seen_people=frozenset(known[key] for key in seen & known.keys()) if known else frozenset(),
+        tensors=read_checkpoint(content),
+    )
+
+
+def _doubts(done: dict[str, Any], *, knows_people: bool) -> Iterator[str]:
+    """What could not be compared between a stage and what it is a start for."""
+    if not knows_people:
+        yield (
+            "The private table of the intermediate stage is gone: that none of its patients is"
+            " predicted was checked by the bytes of the ECGs alone."
+        )
+    if done["start"]["kind"] == "intermediate stage":
+        yield (
+            "The intermediate stage started from another one, whose patients have not been"
+            " compared with those that are predicted."
+        )
 
 
 def _bytes(path: Path) -> bytes:
@@ -142,6 +173,4 @@ def _with_notes(start: Start, had_bn: bool, uses_bn: bool) -> Start:
             "Batch norm was active where the checkpoint was made and is not here: the weights"
             " see other activations than they were made for."
         )
-    return Start(
-        start.kind, start.digest, uses_bn and not had_bn, tuple(notes), start.seen, start.tensors
-    )
+    return replace(start, batch_norm_untrained=uses_bn and not had_bn, notes=(*start.notes, *notes))

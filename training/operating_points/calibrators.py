@@ -34,7 +34,8 @@ def calibrated(logits: Array, calibrator: Calibrator) -> Array:
 
 
 def fit_platt(logits: Array, labels: Array) -> Platt | None:
-    """sigmoid(a x logit + b) by maximum likelihood on smoothed targets; None where a <= 0.
+    """sigmoid(a x logit + b) by maximum likelihood on smoothed targets; None where a <= 0, or
+    where one logit for all leaves a open.
 
     The targets are (n1 + 1) / (n1 + 2) for positives and 1 / (n0 + 2) for negatives, which keeps
     the fit finite where the classes separate. Source: Platt 1999, as a binomial GLM.
@@ -42,6 +43,8 @@ def fit_platt(logits: Array, labels: Array) -> Platt | None:
     Args:
         logits: (N,); labels: (N,) 1 or 0, both present.
     """
+    if np.ptp(logits) == 0.0:
+        return None
     low, high = _smoothed(labels)
     targets = np.where(labels == 1, high, low)
     design = np.column_stack([logits, np.ones(len(logits))])

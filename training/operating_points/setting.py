@@ -94,8 +94,10 @@ def set_points(
     if all(one.is_experimental for one in vessels):
         raise SetupFault(
             ReasonCode.CUTS_MISSING,
-            f"no vessel has {settings.fewest_positives} positives in the cut part and is not"
-            " experimental",
+            "no vessel is left: "
+            + "; ".join(
+                f"{one.vessel}: {one.cuts_absent_reason or 'experimental'}" for one in vessels
+            ),
         )
     any_vessel = _any_vessel(given, vessels)
     warnings = [found for one in vessels for found in _vessel_warnings(one, experimental)]
@@ -156,7 +158,9 @@ def _calibrator(given: _Given, vessel: Vessel, column: int) -> Calibrator | None
         case "platt":
             return fit_platt(logits, labels[rows])
         case "isotonic":
-            return fit_isotonic(logits, labels[rows])
+            # A fit that may only rise finds steps in noise too: Platt's slope says if it does.
+            is_rising = fit_platt(logits, labels[rows]) is not None
+            return fit_isotonic(logits, labels[rows]) if is_rising else None
         case "prior_shift":
             return prior_shift(
                 given.learnt.labels[:, column],

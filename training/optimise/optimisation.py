@@ -161,10 +161,11 @@ class Optimisation:
         self._head_direction.zero_()
         losses = torch.zeros(len(n_known), device=self._device)
         n_parts = self._n_micro_batches(len(inputs))
-        for some, known in zip(
-            inputs.tensor_split(n_parts), labels.tensor_split(n_parts), strict=True
-        ):
-            losses += self._backward(some.to(self._device), known, n_known, weights)
+        for part in range(n_parts):
+            # Every n-th row: originals and copies lie one behind the other, and batch norm has to
+            # see both in each micro-batch.
+            some = inputs[part::n_parts].to(self._device)
+            losses += self._backward(some, labels[part::n_parts], n_known, weights)
         self._group.all_reduce(losses)
         self._group.all_reduce(self._head_direction)
         if self._gradients is not None:

@@ -32,7 +32,7 @@ def fill(path: Path, measures: Sequence[Measure], column: Column, *, is_clinical
         SetupFault: `settings_invalid`: the study is not clinical, or the file has no marks.
     """
     if not is_clinical:
-        fact = "the table of evidence is for clinical data; this study is synthetic"
+        fact = "the table of evidence is for clinical data; this one is synthetic, or not called so"
         raise SetupFault(ReasonCode.SETTINGS_INVALID, fact)
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """The report: one HTML file that needs no other, to read, print and hand on."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ecgbatch.terms import INTENDED_USE_NOTICE
+from ecgbatch.terms import INTENDED_USE_NOTICE, Vessel
 from training.evaluation import style
 from training.evaluation.section import Context, Findings, Table
 from training.evaluation.wording import NONE, interval, percent
@@ -17,7 +18,7 @@ from training.records import Measure
 from training.statistics.any_vessel import SCOPES
 from training.terms import Quantity
 
-MOST_ROWS = 60
+MOST_ROWS = 120
 """A longer table is shown in part; all of it is in the folder `tables`."""
 LIMITS = (
     INTENDED_USE_NOTICE,
@@ -26,12 +27,22 @@ LIMITS = (
     "most high ECGs are of patients without it.",
     "Labels exist only for patients who were sent to CCTA. Predictive values and the share of each "
     "stratum hold at their prevalence and not for other patients.",
-    "LM is experimental: at about 0.1 % prevalence nearly every alert is false. It is left out of "
-    "any vessel.",
     "Not for acute chest pain, paced rhythm, age under 18, or comparing one patient's ECGs over "
     "time.",
 )
-SYNTHETIC = "Synthetic ECGs: no patient is in these data, and no number here is evidence."
+_LM = (
+    "LM is experimental: at about 0.1 % prevalence nearly every alert is false. It is left out of "
+    "any vessel.",
+    "LM counts for any vessel here, against the default: at about 0.1 % prevalence nearly every "
+    "alert for it is false.",
+)
+SYNTHETIC = (
+    "Synthetic ECGs, or settings that do not call the data clinical (bundle.is_clinical): no "
+    "number here is evidence."
+)
+
+
+_TOGETHER = re.compile(r"\([^()]{1,40}\)|\d %|: [\d.]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ def render(
         study=context.study,
         n_patients=len(set(context.study.patients)),
         facts=facts,
-        limits=LIMITS,
+        limits=(*LIMITS, _LM[0 if Vessel.LM in context.study.experimental else 1]),
         synthetic=SYNTHETIC,
         summary=_summary(context, measures),
         sections=found,
@@ -111,7 +122,7 @@ def _summary(context: Context, measures: Sequence[Measure]) -> list[tuple[str, .
                 style.named(scope, context.study.experimental),
                 f"{area.n:,}",
                 f"{area.n_positives:,}",
-                interval(area.estimate),
+                _unbroken(interval(area.estimate)),
                 *(
                     _share(_one(measures, scope, quantity, cut))
                     for cut, quantity in (
@@ -137,7 +148,7 @@ def _one(
 
 
 def _share(one: Measure | None) -> str:
-    return NONE if one is None else percent(one.estimate)
+    return NONE if one is None else _unbroken(percent(one.estimate))
 
 
 def _frame(table: Table) -> pd.DataFrame:
@@ -160,4 +171,9 @@ def _cells(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{int(value):,}"
-    return str(value)
+    return _unbroken(str(value))
+
+
+def _unbroken(text: str) -> str:
+    """A line breaks before an interval, never within it or before its per cent."""
+    return _TOGETHER.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)

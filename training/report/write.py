@@ -45,9 +45,9 @@ def write_evaluation(
         SetupFault: `settings_invalid`, the evidence may not be filled from this study.
         OSError: the folder cannot be written.
     """
-    if evidence is not None and not evidence.is_clinical:
-        # Before the work, so that nobody waits for a refusal.
-        fill(evidence.path, (), evidence.column, is_clinical=False)
+    if evidence is not None:
+        # Before the work, so that nobody waits for a refusal; nothing measured changes nothing.
+        fill(evidence.path, (), evidence.column, is_clinical=evidence.is_clinical)
     found = evaluate(context, folder, progress)
     if left_out is not None:
         write_whole(

@@ -1,5 +1,6 @@
 """What every part of an experiment's settings is built on."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,10 @@ Seed = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+_SAID = {"missing": " is not stated", "extra_forbidden": " is not known"}
+"""What a mistake is called, where the key alone does not tell."""
+
+
 class Settings(BaseModel):
     """Immutable; an unknown key, NaN or infinity is an error."""
 
@@ -40,8 +45,12 @@ def read_toml(path: Path) -> dict[str, Any]:
             return tomllib.load(opened)
     except OSError:
         raise SetupFault(ReasonCode.SETTINGS_INVALID, "the file cannot be read") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise SetupFault(ReasonCode.SETTINGS_INVALID, "the file is not TOML") from None
+    except UnicodeDecodeError:
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, "the file is not UTF-8") from None
+    except tomllib.TOMLDecodeError as fault:
+        line = re.search(r"line \d+", str(fault))
+        place = "at its end" if line is None else f"at {line[0]}"
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, f"the file is not TOML {place}") from None
 
 
 def validated(model: type[Model], content: Mapping[str, Any]) -> Model:
@@ -51,9 +60,7 @@ def validated(model: type[Model], content: Mapping[str, Any]) -> Model:
     except ValidationError as found:
         first = found.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        said = (
-            f": {first['msg'].removeprefix('Value error, ')}"
-            if first["type"] == "value_error"
-            else ""
-        )
+        said = _SAID.get(first["type"], "")
+        if first["type"] == "value_error":
+            said = f": {first['msg'].removeprefix('Value error, ')}"
         raise SetupFault(ReasonCode.SETTINGS_INVALID, f"key {key}{said}") from None

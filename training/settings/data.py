@@ -46,6 +46,8 @@ class Columns(Settings):
     def _all_vessels_or_none(self) -> Self:
         if self.vessels:
             refuse_other_vessels(self.vessels, "vessels")
+            if len(set(self.vessels.values())) < len(self.vessels):
+                raise ValueError("vessels names one column for two vessels")
         return self
 
 

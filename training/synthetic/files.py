@@ -76,7 +76,8 @@ def write_cohort(
         return _counted(folder / TABLE)
     except OSError:
         raise SetupFault(
-            ReasonCode.SETTINGS_INVALID, "the output folder cannot be written"
+            ReasonCode.SETTINGS_INVALID,
+            "the output folder cannot be written: no permission, or its disk is full",
         ) from None
 
 

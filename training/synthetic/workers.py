@@ -1,9 +1,12 @@
 """Work dealt out to processes that end with their parent."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from threading import current_thread, main_thread
 from typing import Any, TypeVar
 
 Arguments = TypeVar("Arguments")
@@ -29,7 +32,8 @@ def in_processes(share: Share[Arguments], arguments: Arguments, n: int) -> Itera
         process = context.Process(
             target=_work, args=(theirs, share, arguments, (rank, n), os.getpid()), daemon=True
         )
-        process.start()
+        with _ctrl_c_left_to_the_parent():
+            process.start()
         theirs.close()
         workers.append(process)
         pipes.append(ours)
@@ -43,6 +47,20 @@ def in_processes(share: Share[Arguments], arguments: Arguments, n: int) -> Itera
         for process in workers:
             process.terminate()
             process.join()
+
+
+@contextmanager
+def _ctrl_c_left_to_the_parent() -> Iterator[None]:
+    """A terminal sends it to every process; one that is started here ignores it, from its first
+    import on, and is ended by its parent."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _reports(pipes: list[Connection]) -> Iterator[int]:
@@ -64,5 +82,5 @@ def _work(
             if os.getppid() != parent:
                 return
             pipe.send(done)
-    except (OSError, KeyboardInterrupt):
+    except OSError:
         raise SystemExit(1) from None
