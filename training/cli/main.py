@@ -1,5 +1,6 @@
 """The `ecgbatch-train` command: a table of sub-commands, loaded one at a time."""
 
+import os
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -59,6 +60,9 @@ def main() -> None:
 
 def run() -> NoReturn:
     """Run the command line; every fault becomes one line and an exit code, never a traceback."""
+    # Threads that wait by spinning starve each other where the cores are shared: a fit came to a
+    # halt beside other work. To be set before torch is loaded; no effect on any number.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         sys.exit(main.main(prog_name="ecgbatch-train", standalone_mode=False) or ExitCode.DONE)
     except click.exceptions.Exit as wish:
