@@ -31,7 +31,7 @@ from training.export.finished import read_finished
 from training.export.run import Exported, export_run
 from training.folder import RunFolder
 from training.operating_points.points import load_points
-from training.operating_points.run import points_of_run
+from training.operating_points.run import load_predictions, points_of_run
 from training.records import (
     ArrayInputs,
     Estimate,
@@ -279,3 +279,8 @@ def test_commands_name_what_is_missing(tmp_path: Path) -> None:
         told = CliRunner().invoke(main, arguments)
         assert told.exit_code == 4
         assert "run_folder_unfit" in told.stderr
+
+
+def test_predictions_out_of_fold_come_from_cross_validate(tmp_path: Path) -> None:
+    with pytest.raises(SetupFault, match="out of fold; run `ecgbatch-train cross-validate` first"):
+        load_predictions(RunFolder(tmp_path), "out_of_fold")

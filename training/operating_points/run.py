@@ -83,11 +83,13 @@ def load_predictions(folder: RunFolder, name: str) -> Predictions:
     try:
         found = Predictions.load(folder.predictions(name))
     except _UNREADABLE:
-        raise SetupFault(
-            ReasonCode.RUN_FOLDER_UNFIT,
-            f"no predictions of the {name} part; run `{FIT}` first (`{CROSS_VALIDATE}` for an"
-            " ensemble)",
-        ) from None
+        fact = (
+            f"no predictions out of fold; run `{CROSS_VALIDATE}` first"
+            if name == "out_of_fold"
+            else f"no predictions of the {name} part; run `{FIT}` first (`{CROSS_VALIDATE}` for an"
+            " ensemble)"
+        )
+        raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, fact) from None
     if not np.isfinite(found.logits).all():
         raise SetupFault(ReasonCode.RUN_FOLDER_UNFIT, f"a logit of the {name} part is not finite")
     if len(set(found.keys)) == len(found.keys):
