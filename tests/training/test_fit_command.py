@@ -119,6 +119,20 @@ def test_a_run_whose_cache_has_moved_is_told_where_it_lies_now(
     assert json.loads(run.place.read_text("utf-8")) == said
 
 
+def test_what_no_result_depends_on_may_change_in_a_run_and_nothing_else(
+    place: Place, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(place.run, run.path)
+    config, text = tmp_path / "experiment.toml", place.site.config.read_text("utf-8")
+    config.write_text(text.replace('_every_steps" = 2', '_every_steps" = 7'), encoding="utf-8")
+    assert _train("fit", "--run", run.path, "--config", config).exit_code == 0
+    assert open_run(run).experiment.compute.checkpoint_every_steps == 7
+    config.write_text(text.replace('"threads" = 1', '"threads" = 2'), encoding="utf-8")
+    found = _train("fit", "--run", run.path, "--config", config)
+    assert (found.exit_code, "another compute.threads" in found.output) == (4, True)
+
+
 def test_predictions_of_other_weights_do_not_outlive_their_fit(
     place: Place, tmp_path: Path
 ) -> None:

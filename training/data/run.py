@@ -24,6 +24,7 @@ from training.records import Cohort, Inputs, Progress
 from training.settings.experiment import Experiment
 
 _PRIVATE = 0o600
+_FREE = {("data", "processes"), ("compute", "device"), ("compute", "checkpoint_every_steps")}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,11 +136,14 @@ def read_mv(run: RunFolder, keys: Sequence[str], root: Path | None = None) -> It
 def refuse_other(experiment: Experiment, manifest: Path | None, run: RunFolder) -> None:
     """Hold a prepared run folder to the settings and, if one is given, the manifest.
 
+    What no result depends on (device, reader processes, how often a checkpoint is written) may be
+    another: it is noted in the folder.
+
     Raises:
         SetupFault: `settings_invalid`: it was made with another setting or another manifest.
     """
-    resolved = experiment.model_dump(mode="json")
-    if key := _first_difference(resolved, stored_experiment(run).model_dump(mode="json")):
+    resolved, stored = (one.model_dump(mode="json") for one in (experiment, stored_experiment(run)))
+    if key := _first_difference(_decisive(resolved), _decisive(stored)):
         raise SetupFault(
             ReasonCode.SETTINGS_INVALID,
             f"the run folder was made with another {key}; use a new run folder",
@@ -149,6 +153,17 @@ def refuse_other(experiment: Experiment, manifest: Path | None, run: RunFolder) 
             ReasonCode.SETTINGS_INVALID,
             "the run folder was made from another manifest; use a new run folder",
         )
+    if resolved != stored:
+        write_json(run.settings, resolved)
+
+
+def _decisive(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        part: {name: value for name, value in keys.items() if (part, name) not in _FREE}
+        if isinstance(keys, dict)
+        else keys
+        for part, keys in settings.items()
+    }
 
 
 def keep_place(
