@@ -21,7 +21,7 @@ from tests.faults.fork_server import ForkServer
 from tests.support.many import muse_ecg
 
 _EVERY = os.environ.get("ECGBATCH_TEST_CRASH_POINTS") == "all"
-_N_POINTS = 40
+_N_POINTS = 24
 _SHOWN = text(
     "SELECT i.locator, d.disposition, d.reason, r.file_digest,"
     " (SELECT COUNT(*) FROM result t WHERE t.recording_id = d.recording_id) AS results,"

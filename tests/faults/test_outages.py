@@ -50,7 +50,7 @@ def test_a_server_that_crashes_three_times_is_waited_for(
     tmp_path: Path, bundle: Path, without: str
 ) -> None:
     """D1: `stop -m immediate` for 10 s, three times, under two workers."""
-    n_files = 200 if without else 2000
+    n_files = 200 if without else 900
     with mortal_server() as database:
         with psycopg.connect(
             host=str(database.home), user="postgres", autocommit=True
@@ -65,7 +65,7 @@ def test_a_server_that_crashes_three_times_is_waited_for(
             workers = [server.fork("worker", **how) for _ in range(2)]
             for outage in range(3):
                 engine = field.engine()
-                _until(engine, 50 + 500 * outage)
+                _until(engine, 50 + 250 * outage)
                 engine.dispose()
                 database.stop()
                 if without:

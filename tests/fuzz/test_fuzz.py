@@ -17,7 +17,7 @@ from tests.fuzz.control import silent_changes_of_wfdb
 from tests.fuzz.corpus import CARRY_CHECKSUM, CARRY_SIZE, Seed, carries_checksum, seeds
 from tests.fuzz.measure import Fate, compare, measure
 
-PER_FORMAT = 300
+PER_FORMAT = 200
 LARGEST_BYTES = 400_000
 
 
