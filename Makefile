@@ -9,7 +9,7 @@ demo: .venv/.base
 
 # Set up what the tests need (PostgreSQL too), and run them.
 test: .venv/.test
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist worksteal
 
 # Damage the sample files of every format and print what came of it: 20,000 files of a format that
 # carries a size, a CRC or a checksum, 5,000 of the others.

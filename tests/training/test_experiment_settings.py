@@ -59,7 +59,7 @@ def test_an_unfit_key_is_named(tmp_path: Path) -> None:
     path.write_text('name = "x"\n', encoding="utf-8")
     with pytest.raises(SetupFault) as refused:
         load_experiment(path)
-    assert refused.value.detail == "key data"
+    assert refused.value.detail == "key data is not stated"
 
 
 def test_a_cohort_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:

@@ -63,10 +63,11 @@ def test_a_patient_is_the_same_alone_in_any_order_and_in_any_cohort(
     demo: CohortSettings, some: list[SyntheticEcg]
 ) -> None:
     larger = demo.model_copy(update={"n_patients": 100_000})
+    first = {ecg.patient.index: ecg for ecg in some if ecg.index == 0}
     for index in (31, 7):
         alone = draw_ecg(larger, draw_patient(larger, index), 0)
-        assert np.array_equal(alone.counts, some[index].counts)
-        assert alone.patient.grades == some[index].patient.grades
+        assert np.array_equal(alone.counts, first[index].counts)
+        assert alone.patient.grades == first[index].patient.grades
 
 
 def test_patients_and_seeds_differ(demo: CohortSettings, some: list[SyntheticEcg]) -> None:

@@ -32,7 +32,8 @@ N = 1000
 @pytest.fixture(scope="module")
 def settings() -> CohortSettings:
     demo = load_cohort(folder("config") / "train.demo.toml")
-    return demo.model_copy(update={"ecgs_per_patient": 1, "most_ecgs_per_patient": 5})
+    several = {"ecgs_per_patient": 1, "most_ecgs_per_patient": 5, "another_ecg_share": 0.6}
+    return demo.model_copy(update={**several, "devices": ()})
 
 
 @pytest.fixture(scope="module")
