@@ -20,6 +20,7 @@ from tests.faults.fork_server import ForkServer, kill
 from tests.faults.kill_run import kill_workers
 from tests.support.bundles import save_quick_bundle
 from tests.support.many import write_many
+from tests.support.processes import children, is_alive
 
 _QUICK = "[work]\nidle_s = 0.05\nlease_s = 30.0\n"
 
@@ -210,7 +211,7 @@ def test_a_killed_worker_leaves_no_reader_process_behind(
     for number in range(10):
         worker = server.fork("worker", config=str(field.config), slowly_s=0.02)
         _until(engine, 2 * number + 1)
-        readers = _children(worker)
+        readers = children(worker)
         assert readers
         kill(worker)
         server.wait(worker)
@@ -239,28 +240,12 @@ def test_control_a_child_that_does_not_ask_for_it_outlives_its_parent() -> None:
     parent.wait()
     parent.stdout.close()
     time.sleep(0.2)
-    assert _is_alive(orphan)
+    assert is_alive(orphan)
     kill(orphan)
 
 
 def _until_ended(pids: list[int]) -> None:
     until = time.monotonic() + 10
-    while any(_is_alive(pid) for pid in pids):
+    while any(is_alive(pid) for pid in pids):
         assert time.monotonic() < until
         time.sleep(0.01)
-
-
-def _children(pid: int) -> list[int]:
-    return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text(encoding="ascii").split()
-    ]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"

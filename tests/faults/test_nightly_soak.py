@@ -23,6 +23,7 @@ from tests.faults.nightly import all_is_well, hospital, n_left, operator, scaled
 from tests.faults.outages import Mortal
 from tests.faults.test_kills import _stop
 from tests.support.bundles import save_quick_bundle
+from tests.support.processes import children
 
 pytestmark = [pytest.mark.nightly, pytest.mark.postgres]
 
@@ -114,7 +115,7 @@ class _Soak:
 def _look(pid: int, finished: int) -> _Look:
     """The worker and its reader process."""
     memory_kb = n_open = 0
-    for one in (pid, *_children(pid)):
+    for one in (pid, *children(pid)):
         with suppress(OSError):
             rollup = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="ascii")
             # With the pages shared with other workers: they become its own in time, and no more.
@@ -123,14 +124,6 @@ def _look(pid: int, finished: int) -> _Look:
             )
             n_open += len(os.listdir(f"/proc/{one}/fd"))  # noqa: PTH208 - names are enough
     return _Look(finished, memory_kb, n_open)
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += map(int, (task / "children").read_text(encoding="ascii").split())
-    return found
 
 
 @pytest.fixture

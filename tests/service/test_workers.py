@@ -13,6 +13,7 @@ import pytest
 
 from ecgbatch.service import workers as module
 from ecgbatch.service.workers import Workers
+from tests.support.processes import is_alive
 
 SLEEPS = """
     import pathlib, signal, sys, threading, time
@@ -54,14 +55,6 @@ def pids(tmp_path: Path) -> Iterator[Callable[[], list[int]]]:
     for pid in begun():
         if is_alive(pid):
             os.kill(pid, signal.SIGKILL)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def wait_for(is_true: Callable[[], bool], workers: Workers | None = None) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lifelines import AalenJohansenFitter, KaplanMeierFitter
 
@@ -81,6 +81,7 @@ def test_the_order_of_tied_patients_does_not_matter() -> None:
     st.lists(st.tuples(st.integers(1, 20), st.sampled_from([0, 1, 2])), min_size=1, max_size=40),
     st.booleans(),
 )
+@example([(1, 0), (1, 1), (2, 0), (2, 1), (2, 1), (2, 1), (3, 1)], False)  # sums to 1 + 2e-16
 @settings(deadline=None, max_examples=50)
 def test_a_curve_rises_within_its_limits(rows: list[tuple[int, int]], competes: bool) -> None:
     days = np.array([float(day) for day, _ in rows])
