@@ -86,10 +86,12 @@ def cumulative_incidence(days: Array, endings: Endings, *, death_competes: bool)
     n = (observed.size - np.searchsorted(observed, distinct, side="left")).astype(np.float64)
     d_event = _number_on(event_days, distinct)
     d_all = d_event + _number_on(np.sort(days[counted == Ending.DEATH]), distinct)
-    survival = np.cumprod(1.0 - d_all / n)
+    survival = np.cumprod(1.0 - d_all / n, dtype=np.float64)
     before: Array = np.concatenate([np.ones(1), survival[:-1]])[: distinct.size]
     # The sum may pass 1 by rounding; without deaths the product says the same and does not.
-    incidence = np.cumsum(before * d_event / n) if (d_all > d_event).any() else 1.0 - survival
+    incidence = 1.0 - survival
+    if (d_all > d_event).any():
+        incidence = np.cumsum(before * d_event / n)
     sd = np.sqrt(_variance(incidence, before, n, d_event, d_all))
     low, high = _limits(incidence, sd, n, of_survival=not death_competes)
     return Curve(distinct, incidence, low, high, observed, event_days)
