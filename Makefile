@@ -21,10 +21,10 @@ fault-headline: .venv/.test
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.headline
 
 # The fault tests that take too long for every change: long outages, a broken network, system calls
-# that fail, every crash point.
+# that fail; then the others with the plan's full numbers, every crash point among them.
 fault-nightly: .venv/.test
-	ECGBATCH_TEST_CRASH_POINTS=all OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -m nightly --timeout 3600 tests/faults
-	ECGBATCH_TEST_CRASH_POINTS=all OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q --timeout 3600 tests/faults/test_crash_points.py
+	ECGBATCH_TEST_EFFORT=full OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -m nightly --timeout 3600 tests/faults
+	ECGBATCH_TEST_EFFORT=full OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q --timeout 3600 tests/faults tests/readers/test_wfdb_generated.py
 
 # Before a release: the upgrade of a ledger with rows in it under a running worker; a fit by two
 # processes, and what else of the trainer takes long.

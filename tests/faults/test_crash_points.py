@@ -5,7 +5,6 @@ a statement, after it, before a COMMIT); a second one finishes. What the ledger 
 depend on n.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,9 @@ from ecgbatch.store import checks
 from ecgbatch.store.engine import transaction
 from tests.faults.field import Field, drop_unique_key, lay_out
 from tests.faults.fork_server import ForkServer
+from tests.support.effort import FULL
 from tests.support.many import muse_ecg
 
-_EVERY = os.environ.get("ECGBATCH_TEST_CRASH_POINTS") == "all"
 _N_POINTS = 24
 _SHOWN = text(
     "SELECT i.locator, d.disposition, d.reason, r.file_digest,"
@@ -154,7 +153,7 @@ def test_the_end_does_not_depend_on_where_a_process_was_killed(
     assert {row[1] for row in expected} == {
         *("scored", "duplicate", "superseded", "failed", "unsupported"),
     }
-    step = 1 if _EVERY else max(1, n_moments // _N_POINTS)
+    step = 1 if FULL else max(1, n_moments // _N_POINTS)
     n_killed = 0
     for moment in range(1, n_moments + 1, step):
         field = places.fresh()

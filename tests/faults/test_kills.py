@@ -19,6 +19,7 @@ from tests.faults.field import Field, count, drop_unique_key, lay_out, n_finishe
 from tests.faults.fork_server import ForkServer, kill
 from tests.faults.kill_run import kill_workers
 from tests.support.bundles import save_quick_bundle
+from tests.support.effort import effort
 from tests.support.many import write_many
 from tests.support.processes import children, is_alive
 
@@ -76,13 +77,15 @@ def _logged(field: Field, name: str) -> int:
 
 @pytest.mark.timeout(900)
 def test_killed_workers_lose_nothing_and_score_nothing_twice(field: Field) -> None:
-    """K1, K2: the headline, 200 kills over 5,000 files."""
-    run = kill_workers(field, n_files=5000, n_kills=200, n_copies=50)
+    """K1, K2: the headline, 200 kills over 5,000 files (`make fault-headline`), here fewer."""
+    n_files = effort(5000, with_every_change=1500)
+    n_kills, n_copies = n_files // 25, n_files // 100
+    run = kill_workers(field, n_files=n_files, n_kills=n_kills, n_copies=n_copies)
 
-    assert run.kills == 200
+    assert run.kills == n_kills
     assert (run.count.lost, run.count.twice, run.count.quarantined) == (0, 0, 0)
-    assert run.count.dispositions == {"scored": 4950, "duplicate": 50}
-    assert run.count.results == 4950
+    assert run.count.dispositions == {"scored": n_files - n_copies, "duplicate": n_copies}
+    assert run.count.results == n_files - n_copies
     assert run.count.broken == ()
 
 
@@ -98,23 +101,25 @@ def test_control_a_result_and_its_state_in_two_transactions_are_seen(field: Fiel
 def test_frozen_workers_cannot_write_what_others_have_taken_over(
     field: Field, engine: Engine, server: ForkServer, without: str
 ) -> None:
-    """K4: eight workers stopped past their leases, then woken."""
+    """K4: workers stopped past their leases, then woken: eight, with every change four."""
+    n_freezes = effort(8, with_every_change=4)
+    n_files = 100 + 100 * n_freezes
     settings = field.config.read_text(encoding="utf-8").replace("lease_s = 30.0", "lease_s = 1.0")
     field.config.write_text(settings, encoding="utf-8")
-    _scan(field, server, 1000)
+    _scan(field, server, n_files)
     how = {"config": str(field.config), "in_process": True, "slowly_s": 0.01, "without": without}
     workers = [server.fork("worker", **how) for _ in range(2)]
 
-    for freeze in range(8):
+    for freeze in range(n_freezes):
         _until(engine, 20 + 50 * freeze)
         frozen = workers[freeze % 2]
         kill(frozen, signal.SIGSTOP)
         time.sleep(1.6)
         kill(frozen, signal.SIGCONT)
-    _until(engine, 1000)
+    _until(engine, n_files)
     _stop(server, *workers)
 
-    found = count(engine, 1000)
+    found = count(engine, n_files)
     if without:
         assert found.twice > 0
         return
@@ -127,8 +132,8 @@ def test_frozen_workers_cannot_write_what_others_have_taken_over(
 def test_files_that_kill_their_workers_are_set_aside_and_no_others(
     field: Field, engine: Engine, server: ForkServer, without: str
 ) -> None:
-    """K5: five poisonous files among a thousand (a hundred for the control)."""
-    n_files = 100 if without else 1000
+    """K5: five poisonous files among a thousand (fewer with every change and for the control)."""
+    n_files = 100 if without else effort(1000, with_every_change=300)
     _scan(field, server, n_files)
     poison = [field.inbox / f"ecg{number:06d}.xml" for number in range(7, n_files, n_files // 5)]
     how = {
@@ -176,11 +181,12 @@ def _digest(path: Path) -> str:
 def test_workers_told_to_stop_end_within_a_batch_and_give_everything_back(
     field: Field, engine: Engine, server: ForkServer, without: str
 ) -> None:
-    """K6: SIGTERM under load, twenty times; a second one now and then."""
-    _scan(field, server, 1000)
+    """K6: SIGTERM under load, twenty times (with every change twelve), some of them twice."""
+    n_files = effort(1000, with_every_change=400)
+    _scan(field, server, n_files)
     how = {"config": str(field.config), "in_process": True, "slowly_s": 0.02, "without": without}
     kept = 0
-    for number in range(3 if without else 20):
+    for number in range(3 if without else effort(20, with_every_change=12)):
         before = n_finished(engine)
         worker = server.fork("worker", **how)
         _until(engine, before + 1)
@@ -199,7 +205,7 @@ def test_workers_told_to_stop_end_within_a_batch_and_give_everything_back(
         assert kept > 0
         return
     assert server.run("worker", config=str(field.config), drain=True, in_process=True) == 0
-    found = count(engine, 1000)
+    found = count(engine, n_files)
     assert (found.lost, found.twice, found.broken) == (0, 0, ())
 
 

@@ -1,10 +1,6 @@
-"""A folder with very many files: few opened, little memory (S4).
-
-`ECGBATCH_TEST_FILES` changes their number.
-"""
+"""A folder with very many files: few opened, little memory (S4)."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.faults.many_files import HEADERS
+from tests.support.effort import effort
 
-FILES = int(os.environ.get("ECGBATCH_TEST_FILES", "200000"))
+FILES = effort(200_000, with_every_change=60_000)
 NEW = 5000
 PEAK_BYTES = 200 << 20
 BYTES_PER_FILE = 600

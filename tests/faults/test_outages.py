@@ -19,6 +19,7 @@ from tests.faults.fork_server import ForkServer
 from tests.faults.outages import mortal_server
 from tests.faults.test_kills import _logged, _stop, _until
 from tests.support.bundles import save_quick_bundle
+from tests.support.effort import effort
 from tests.support.many import write_many
 
 _QUICK = "[work]\nidle_s = 0.05\nlease_s = 30.0\n"
@@ -50,7 +51,7 @@ def test_a_server_that_crashes_three_times_is_waited_for(
     tmp_path: Path, bundle: Path, without: str
 ) -> None:
     """D1: `stop -m immediate` for 10 s, three times, under two workers."""
-    n_files = 200 if without else 900
+    n_files = 200 if without else effort(900, with_every_change=450)
     with mortal_server() as database:
         with psycopg.connect(
             host=str(database.home), user="postgres", autocommit=True
@@ -65,7 +66,7 @@ def test_a_server_that_crashes_three_times_is_waited_for(
             workers = [server.fork("worker", **how) for _ in range(2)]
             for outage in range(3):
                 engine = field.engine()
-                _until(engine, 50 + 250 * outage)
+                _until(engine, 50 + n_files // 4 * outage)
                 engine.dispose()
                 database.stop()
                 if without:

@@ -16,8 +16,9 @@ from ecgbatch.store.discovery import SCANS_UNTIL_GONE
 from ecgbatch.terms import ReasonCode
 from tests.faults.ecg_files import FORMATS, ecg
 from tests.faults.place import Place, place
+from tests.support.effort import effort
 
-EVENTS = 500
+EVENTS = effort(500, with_every_change=200)
 PER_RUN = 25
 FOLDERS = ("a", "b", "c/d", "c/e", "f")
 
@@ -144,7 +145,7 @@ def run_under_weather(share: Place, weather: Weather) -> None:
         happening.result()
 
 
-def test_after_500_events_every_file_that_is_there_has_its_disposition(tmp_path: Path) -> None:
+def test_after_many_events_every_file_that_is_there_has_its_disposition(tmp_path: Path) -> None:
     share = place(tmp_path, grace_s=0.0)
     weather = Weather(share.root, seed=7)
     for _ in range(6):

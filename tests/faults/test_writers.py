@@ -20,6 +20,7 @@ from ecgbatch.store import ledger
 from ecgbatch.store.engine import open_engine, transaction
 from tests.faults.ecg_files import FORMATS, Format, ecg
 from tests.faults.ward import Ward, ward
+from tests.support.effort import effort
 
 SETTLE_S = 0.8
 GRACE_S = 3.0
@@ -28,7 +29,7 @@ SLOW_S = 0.3
 """Over a slow line; still shorter than the time between two looks that count."""
 LONG_S = 1.3
 """Longer than two looks need, shorter than the grace."""
-EACH = 30
+EACH = effort(30, with_every_change=15)
 PIECES = 6
 CLOCK_BEHIND_S = 3600.0
 
@@ -255,7 +256,7 @@ def test_nothing_is_scored_from_incomplete_bytes_and_every_last_version_is(
     dead = [job for job in jobs[STYLES.index(died)] if not job.is_late]
     whole = [job for job in every if job not in dead]
 
-    assert len(every) == len(STYLES) * EACH == 210
+    assert len(every) == len(STYLES) * EACH
     assert wrong <= stopped_by_the_machine(every)
     assert [job.folder.name for job in whole if job.final.file_digest not in scored] == []
     assert {shown[job.folder.name] for job in whole} <= {"scored", "duplicate"}

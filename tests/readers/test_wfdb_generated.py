@@ -15,12 +15,13 @@ from reader_cases import wfdb_bytes
 from ecgbatch.readers.leads import stack_leads
 from ecgbatch.readers.registry import decode
 from ecgbatch.terms import LEADS
+from tests.support.effort import effort
 
 BITS = {"16": 16, "24": 24, "32": 32, "80": 8, "212": 12}
 """Formats that the library writes."""
 TWINS = {"61": ">i2", "160": "<u2", "16+24": "<i2"}
 """Formats that it only reads, made from what it wrote in format 16."""
-PER_FORMAT = 1000
+PER_FORMAT = effort(1000, with_every_change=200)
 
 
 def _write(
