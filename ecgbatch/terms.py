@@ -98,6 +98,27 @@ class BundleRole(StrEnum):
     CHALLENGER = "challenger"
 
 
+class ReplayOutcome(StrEnum):
+    """What came of computing a result again from its file."""
+
+    IDENTICAL = "identical"
+    TOLERANCE = "tolerance"
+    """Other last digits, within what the bundle allows for its numerics class; same strata."""
+    DIFFERS = "differs"
+    GONE = "gone"
+    """No file is left to read."""
+
+
+class ReplayStage(StrEnum):
+    """The first stage at which a replay differs, in the order of the path."""
+
+    BYTES = "bytes"
+    SIGNAL = "signal"
+    PREPROCESSING = "preprocessing"
+    NET = "net"
+    STRATA = "strata"
+
+
 class ExitCode:
     """Exit codes of every command."""
 

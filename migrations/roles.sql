@@ -47,8 +47,8 @@ BEGIN
   FOREACH object_name IN ARRAY ARRAY[
     'alembic_version', 'source', 'item', 'recording', 'work', 'result', 'score', 'finding', 'run',
     'bundle', 'bundle_stratum', 'activation', 'event', 'audit', 'supersession', 'rescore', 'control',
-    'firing', 'heartbeat', 'alert', 'patient', 'v_disposition', 'v_failures', 'v_latest_risk',
-    'v_run_health', 'identity.patient_identifier'
+    'firing', 'heartbeat', 'alert', 'patient', 'verification', 'v_disposition', 'v_failures',
+    'v_latest_risk', 'v_run_health', 'identity.patient_identifier'
   ] LOOP
     IF to_regclass(object_name) IS NOT NULL THEN
       EXECUTE format('ALTER TABLE %s OWNER TO ecgbatch_owner', to_regclass(object_name));
@@ -77,11 +77,11 @@ BEGIN
     ('ecgbatch_worker', 'SELECT', ARRAY[
       'alembic_version', 'source', 'item', 'recording', 'work', 'result', 'score', 'finding', 'run',
       'bundle', 'bundle_stratum', 'activation', 'event', 'supersession', 'rescore', 'control',
-      'firing', 'heartbeat', 'alert', 'patient', 'v_disposition', 'v_failures', 'v_latest_risk',
-      'v_run_health']),
+      'firing', 'heartbeat', 'alert', 'patient', 'verification', 'v_disposition', 'v_failures',
+      'v_latest_risk', 'v_run_health']),
     ('ecgbatch_worker', 'INSERT', ARRAY[
       'source', 'item', 'recording', 'work', 'result', 'score', 'finding', 'run', 'event',
-      'supersession', 'firing', 'heartbeat', 'alert']),
+      'supersession', 'firing', 'heartbeat', 'alert', 'verification']),
     ('ecgbatch_worker', 'UPDATE', ARRAY[
       'source', 'item', 'recording', 'work', 'finding', 'run', 'supersession', 'firing', 'heartbeat',
       'alert']),
@@ -91,8 +91,8 @@ BEGIN
     ('ecgbatch_operator', 'SELECT', ARRAY[
       'alembic_version', 'source', 'item', 'recording', 'work', 'result', 'score', 'finding', 'run',
       'bundle', 'bundle_stratum', 'activation', 'event', 'audit', 'supersession', 'rescore',
-      'control', 'firing', 'heartbeat', 'alert', 'patient', 'v_disposition', 'v_failures',
-      'v_latest_risk', 'v_run_health']),
+      'control', 'firing', 'heartbeat', 'alert', 'patient', 'verification', 'v_disposition',
+      'v_failures', 'v_latest_risk', 'v_run_health']),
     ('ecgbatch_operator', 'INSERT', ARRAY[
       'work', 'run', 'bundle', 'bundle_stratum', 'activation', 'event', 'audit', 'supersession',
       'rescore', 'control', 'patient']),

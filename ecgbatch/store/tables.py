@@ -31,7 +31,7 @@ from ecgbatch.terms import (
     WorkState,
 )
 
-HEAD = "0003"
+HEAD = "0004"
 """The migration that makes exactly these tables."""
 
 NEW_REQUEST = "new"
@@ -52,7 +52,7 @@ def _listed(values: Iterable[str]) -> str:
     return ", ".join(f"'{value}'" for value in values)
 
 
-def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({_listed(values)})", name=column)
 
 
@@ -75,7 +75,7 @@ source = Table(
     Column("time_zone", Text),
     Column("scan_token", Integer, nullable=False, server_default=text("0")),
     Column("watermark", Text),
-    _one_of("kind", ("folder", "database")),
+    one_of("kind", ("folder", "database")),
 )
 
 item = Table(
@@ -99,7 +99,7 @@ item = Table(
     Column("members", Text),
     Column("archived_at", UtcTime),
     UniqueConstraint("source_id", "locator", "fingerprint"),
-    _one_of("state", ItemState),
+    one_of("state", ItemState),
     CheckConstraint("state = 'admitted' OR reason IS NOT NULL", name="reason"),
     CheckConstraint("missing_scans >= 0", name="missing_scans"),
     # State first: an index that starts with the source would be taken for look-ups by locator.
@@ -169,8 +169,8 @@ bundle_stratum = Table(
     Column("incidence_from", Float),
     Column("incidence_to", Float),
     Column("is_synthetic", Boolean, nullable=False),
-    _one_of("task", (*Vessel, ANY_VESSEL)),
-    _one_of("stratum", Stratum),
+    one_of("task", (*Vessel, ANY_VESSEL)),
+    one_of("stratum", Stratum),
     CheckConstraint("cut_from >= 0 AND cut_from <= cut_to AND cut_to <= 1", name="cuts"),
     *map(_probability, ("share", "npv", "npv_from", "npv_to")),
     *map(_probability, ("incidence", "incidence_from", "incidence_to")),
@@ -187,7 +187,7 @@ activation = Table(
     Column("by", Text, nullable=False),
     Column("why", Text, nullable=False),
     Column("golden_report", Text),
-    _one_of("role", BundleRole),
+    one_of("role", BundleRole),
     Index(
         "uq_activation_champion",
         "role",
@@ -221,8 +221,8 @@ work = Table(
     Column("leased_at", UtcTime),
     Column("fault_since", UtcTime),
     UniqueConstraint("item_id", "bundle_digest", "request"),
-    _one_of("state", WorkState),
-    _one_of("reason_class", ReasonClass),
+    one_of("state", WorkState),
+    one_of("reason_class", ReasonClass),
     CheckConstraint(
         "(reason IS NULL) = (state = 'scored') AND (reason IS NULL) = (reason_class IS NULL)",
         name="reason",
@@ -283,8 +283,8 @@ result = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("work_id", KEY),
     UniqueConstraint("recording_id", "bundle_digest", "pipeline_id"),
-    _one_of("outcome", ResultOutcome),
-    _one_of("any_vessel_stratum", Stratum),
+    one_of("outcome", ResultOutcome),
+    one_of("any_vessel_stratum", Stratum),
     CheckConstraint("(outcome = 'rejected') = (reason IS NOT NULL)", name="reason"),
     CheckConstraint(
         "outcome = 'rejected' AND any_vessel_risk IS NULL AND any_vessel_stratum IS NULL"
@@ -305,8 +305,8 @@ score = Table(
     Column("stratum", Text),
     Column("near_cut", Boolean, nullable=False),
     Column("is_experimental", Boolean, nullable=False),
-    _one_of("task", Vessel),
-    _one_of("stratum", Stratum),
+    one_of("task", Vessel),
+    one_of("stratum", Stratum),
     _probability("probability"),
     _probability("probability_raw"),
     CheckConstraint("logit > -1e300 AND logit < 1e300", name="logit"),

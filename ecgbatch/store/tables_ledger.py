@@ -1,9 +1,10 @@
 """The tables that the ledger's operation needs beside those of the ECGs themselves."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, Table, Text, text
 
 from ecgbatch.store.columns import KEY, UtcTime
-from ecgbatch.store.tables import metadata
+from ecgbatch.store.tables import metadata, one_of
+from ecgbatch.terms import ReplayOutcome, ReplayStage
 
 supersession = Table(
     "supersession",
@@ -91,3 +92,19 @@ patient = Table(
 
 `merged_into` is what the operator said, `current_key` the end of that chain.
 """
+
+verification = Table(
+    "verification",
+    metadata,
+    Column("verification_id", KEY, primary_key=True),
+    Column("result_id", KEY, ForeignKey("result.result_id"), nullable=False, index=True),
+    Column("run_id", KEY, ForeignKey("run.run_id")),
+    Column("verified_at", UtcTime, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("stage", Text),
+    Column("difference", Float),
+    Column("code_version", Text, nullable=False),
+    one_of("outcome", ReplayOutcome),
+    one_of("stage", ReplayStage),
+)
+"""What came of computing a result again: written by the service's sample."""

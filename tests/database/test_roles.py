@@ -14,7 +14,7 @@ import pytest
 from ecgbatch.identity import create_site_key
 from ecgbatch.resources import demonstration, folder
 from ecgbatch.store.tables_ledger import metadata
-from ecgbatch.store.views_0003 import views_0003
+from ecgbatch.store.views_0004 import views_0004
 from tests.cli.command import Ended, ecgbatch
 from tests.support.ecgs import SAMPLES
 from tests.support.postgres import Postgres
@@ -24,7 +24,7 @@ from tests.support.roles import ROLES, Hospital, hospital
 pytestmark = pytest.mark.postgres
 
 TABLES = (*metadata.tables, "alembic_version")
-VIEWS = tuple(views_0003("postgresql"))
+VIEWS = tuple(views_0004("postgresql"))
 APPEND_ONLY = ("result", "score", "event", "audit")
 
 

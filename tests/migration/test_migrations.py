@@ -17,7 +17,7 @@ from ecgbatch.store import migrate as migrations
 from ecgbatch.store.engine import open_engine, owner_engine
 from ecgbatch.store.migrate import Migration, check_revision, head, migrate, migration_sql
 from ecgbatch.store.tables_ledger import metadata
-from ecgbatch.store.views_0003 import views_0003
+from ecgbatch.store.views_0004 import views_0004
 from ecgbatch.terms import ReasonCode
 from tests.support.postgres import Postgres
 
@@ -90,7 +90,7 @@ def test_no_check_is_lost_on_the_way(database_url: str) -> None:
 def test_every_view_of_the_newest_set_is_there(database_url: str, backend: str) -> None:
     migrated = opened(database_url)
     try:
-        assert set(inspect(migrated).get_view_names()) == set(views_0003(backend))
+        assert set(inspect(migrated).get_view_names()) == set(views_0004(backend))
     finally:
         migrated.dispose()
 

@@ -1,4 +1,4 @@
-"""Writes docs/commands.md from the commands' own help: `make docs`."""
+"""Writes docs/cli.md from the commands' own help: `make docs`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from ecgbatch.cli.main import cli
 
-PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 _INTRODUCTION = """# Commands
 
 Written by `make docs` from the commands' own help. A command that uses a database takes

@@ -1,0 +1,65 @@
+"""Views for every question; what came of computing results again.
+
+A snapshot: this file is not edited when the tables move on, a later migration is added.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from ecgbatch.store.views_0003 import views_0003
+from ecgbatch.store.views_0004 import views_0004
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_UTC = sa.TIMESTAMP(timezone=True).with_variant(sa.Text(), "sqlite")
+
+
+def upgrade() -> None:
+    dialect = op.get_context().dialect.name
+    _drop_views(views_0003(dialect))
+    _create_verification()
+    for statement in views_0004(dialect).values():
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    dialect = op.get_context().dialect.name
+    _drop_views(views_0004(dialect))
+    op.drop_table("verification")
+    for statement in views_0003(dialect).values():
+        op.execute(statement)
+
+
+def _drop_views(views: dict[str, str]) -> None:
+    for view in reversed(views):
+        op.execute(f"DROP VIEW {view}")
+
+
+def _check(name: str, condition: str) -> sa.CheckConstraint:
+    return sa.CheckConstraint(condition, name=op.f(f"ck_verification_{name}"))
+
+
+def _create_verification() -> None:
+    op.create_table(
+        "verification",
+        sa.Column("verification_id", _KEY, nullable=False),
+        sa.Column("result_id", _KEY, nullable=False),
+        sa.Column("run_id", _KEY),
+        sa.Column("verified_at", _UTC, nullable=False),
+        sa.Column("outcome", sa.Text, nullable=False),
+        sa.Column("stage", sa.Text),
+        sa.Column("difference", sa.Float),
+        sa.Column("code_version", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("verification_id", name=op.f("pk_verification")),
+        sa.ForeignKeyConstraint(
+            ["result_id"], ["result.result_id"], name=op.f("fk_verification_result_id")
+        ),
+        sa.ForeignKeyConstraint(["run_id"], ["run.run_id"], name=op.f("fk_verification_run_id")),
+        _check("outcome", "outcome IN ('identical', 'tolerance', 'differs', 'gone')"),
+        _check("stage", "stage IN ('bytes', 'signal', 'preprocessing', 'net', 'strata')"),
+    )
+    op.create_index(op.f("ix_verification_result_id"), "verification", ["result_id"])
