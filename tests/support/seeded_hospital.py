@@ -13,17 +13,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, insert
 
+from ecgbatch.provenance import pipeline_id
 from ecgbatch.records import Finish, NotYet, Provenance, WorkUnit
 from ecgbatch.store import audit, bundles, control, engine, ledger, patients, rescore, retrying
 from ecgbatch.store.acts import Choice
 from ecgbatch.store.claims import Lane
 from ecgbatch.store.rescore import Scope
 from ecgbatch.store.tables_ledger import verification
-from ecgbatch.terms import BundleRole, ReasonCode
+from ecgbatch.terms import BundleRole, Numerics, ReasonCode
 from tests.support.ledger import Site, sighting
 from tests.support.seeded_ecgs import BUNDLES, V1, V2, V3, outcome, strata
 
 WEEK_S = 7 * 86_400.0
+PREPROCESSING, SETTINGS = "d4" * 32, "e5" * 32
 
 
 @dataclass(slots=True)
@@ -166,13 +168,13 @@ def _night(
 
 def _provenance(run_id: int) -> Provenance:
     return Provenance(
-        pipeline_id="1-fp32",
-        preprocessing_digest="d4" * 32,
-        settings_digest="e5" * 32,
+        pipeline_id=pipeline_id(PREPROCESSING, SETTINGS, Numerics.FP32),
+        preprocessing_digest=PREPROCESSING,
+        settings_digest=SETTINGS,
         runtime="eager",
         precision="fp32",
         code_version="0.1.0",
-        library_versions="numpy 2.3.5; torch 2.13.0",
+        library_versions='{"numpy": "2.3.5", "torch": "2.13.0"}',
         worker="host-1",
         run_id=run_id,
     )
