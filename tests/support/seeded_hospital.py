@@ -3,19 +3,17 @@
 The data set behind the recipes of docs/sql.md; its ECGs and bundles are in `seeded_ecgs`.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-import pytest
 from sqlalchemy import Connection, insert
 
 from ecgbatch.provenance import pipeline_id
 from ecgbatch.records import Finish, NotYet, Provenance, WorkUnit
-from ecgbatch.store import audit, bundles, control, engine, ledger, patients, rescore, retrying
+from ecgbatch.store import audit, bundles, control, ledger, patients, rescore, retrying
 from ecgbatch.store.acts import Choice
 from ecgbatch.store.claims import Lane
 from ecgbatch.store.rescore import Scope
@@ -23,46 +21,21 @@ from ecgbatch.store.tables_ledger import verification
 from ecgbatch.terms import BundleRole, Numerics, ReasonCode
 from tests.support.ledger import Site, sighting
 from tests.support.seeded_ecgs import BUNDLES, V1, V2, V3, outcome, strata
+from tests.support.stopped_clock import Clock, Watch, nobody, stopped_clock
 
 WEEK_S = 7 * 86_400.0
 PREPROCESSING, SETTINGS = "d4" * 32, "e5" * 32
 
 
-@dataclass(slots=True)
-class Clock:
-    """The moment at which the store believes to be."""
+def seed(connection: Connection, watch: Watch = nobody) -> None:
+    """Fill an empty, migrated database; the caller commits.
 
-    moment: datetime = datetime(2026, 3, 1, tzinfo=UTC)
-
-    def at(self, moment: str) -> None:
-        """Set to `2026-03-01 08:00`, UTC."""
-        self.moment = datetime.fromisoformat(moment).replace(tzinfo=UTC)
-
-    def tick(self) -> None:
-        """A minute passes."""
-        self.moment += timedelta(minutes=1)
-
-
-@contextmanager
-def stopped_clock() -> Iterator[Clock]:
-    """Every module of the store reads this clock in place of the database's."""
-    clock = Clock()
-
-    def now(_: Connection) -> datetime:
-        return clock.moment
-
-    real = engine.now
-    with pytest.MonkeyPatch.context() as patch:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("ecgbatch.store") and getattr(module, "now", None) is real:
-                patch.setattr(module, "now", now)
-        yield clock
-
-
-def seed(connection: Connection) -> None:
-    """Fill an empty, migrated database; the caller commits."""
-    with stopped_clock() as clock:
+    Args:
+        watch: is told of each moment when all that happens in it has happened.
+    """
+    with stopped_clock(watch) as clock:
         _live(connection, clock)
+        clock.tick()
 
 
 def _live(connection: Connection, clock: Clock) -> None:
@@ -162,7 +135,7 @@ def _night(
     run_id = ledger.start_run(connection, kind, source_id, "host-1")
     night = _Night(Site(connection, source_id, _provenance(run_id)), clock, Counter())
     yield night
-    clock.moment = ends_at
+    clock.to(ends_at)
     ledger.end_run(connection, run_id, exit_code, night.ended)
 
 
