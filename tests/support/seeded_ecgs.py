@@ -47,7 +47,6 @@ def strata(bundle: str) -> tuple[StratumRow, ...]:
     return tuple(
         row
         for task in (*Vessel, ANY_VESSEL)
-        if task != Vessel.LM
         for row in (
             StratumRow(
                 task, Stratum.LOW, 0.0, low, is_synthetic=True, share=0.5,
@@ -67,7 +66,7 @@ def strata(bundle: str) -> tuple[StratumRow, ...]:
 
 
 Risks = tuple[float, float, float, float]
-"""RCA, LM, LAD, LCX; LM is experimental and has no cuts."""
+"""RCA, LM, LAD, LCX; LM is experimental: out of any vessel, also where it is highest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ ECGS = {
             {V1: (0.50, 0.05, 0.40, 0.40), V2: (0.50, 0.05, 0.40, 0.40)}, ecg_id="E15"),
         # Fourth night, under version 2.
         Ecg(17, 2, "2026-03-04 10:30", 72, "M", False, "cart-1", "ED",
-            {V2: (0.74, 0.08, 0.66, 0.20)}),
+            {V2: (0.74, 0.75, 0.66, 0.20)}),
         Ecg(18, 11, "2026-03-04 13:00", 44, "F", True, "cart-4", "ED",
             {V2: (0.10, 0.02, 0.20, 0.12)}),
         # Fifth night, under version 2 and its challenger version 3.
@@ -175,8 +174,8 @@ def outcome(number: int, bundle: str) -> Outcome:
 def _assessed(task: Vessel, risk: float, bundle: str) -> TaskAssessment:
     is_experimental = task is Vessel.LM
     logit = math.log(risk / (1 - risk))
-    near_cut = not is_experimental and any(abs(risk - cut) < NEAR for cut in CUTS[bundle])
-    stratum = None if is_experimental else stratum_of(risk, bundle)
+    near_cut = any(abs(risk - cut) < NEAR for cut in CUTS[bundle])
+    stratum = stratum_of(risk, bundle)
     return TaskAssessment(Risk(task, logit, risk, risk), stratum, near_cut, is_experimental)
 
 
