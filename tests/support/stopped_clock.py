@@ -1,14 +1,16 @@
 """The ledger's own functions at stated moments: a clock that a test moves by hand."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 from sqlalchemy import Connection
 
+from ecgbatch import store
 from ecgbatch.store import engine
 
 Watch = Callable[[datetime], None]
@@ -48,8 +50,10 @@ def stopped_clock(watch: Watch = nobody) -> Iterator[Clock]:
         return clock.moment
 
     real = engine.now
+    # All of them are imported first: one that came later would keep this clock for ever.
+    modules = [import_module(f"ecgbatch.store.{one.name}") for one in iter_modules(store.__path__)]
     with pytest.MonkeyPatch.context() as patch:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("ecgbatch.store") and getattr(module, "now", None) is real:
+        for module in modules:
+            if getattr(module, "now", None) is real:
                 patch.setattr(module, "now", now)
         yield clock
