@@ -165,9 +165,8 @@ def test_what_went_into_the_archive_is_found_there(
     run_once(archiving, QUIET, may_create=True, stated_bundle=ward.bundle)
     assert not (files / "a.hea").exists()
 
-    found = ward.replayed(settings=archiving)
-        if stated == "settings"
-        else ward.replayed(source_root=archive)
+    is_stated = stated == "settings"
+    found = ward.replayed(settings=archiving) if is_stated else ward.replayed(source_root=archive)
 
     assert found["a"].outcome is ReplayOutcome.IDENTICAL
     kept = next(archive.rglob("a.dat"))
