@@ -26,7 +26,7 @@ from ecgbatch.store.engine import WHOLE_TABLES_S, take_time, transaction
 from ecgbatch.store.tables import activation, bundle, item, recording, result, score, source
 from ecgbatch.terms import BundleRole, ReasonCode, ResultOutcome, Stratum
 
-_IDS = 5000
+_IDS = 1000
 _PAGE = 200
 _COLUMNS = (
     "result_id",
@@ -165,18 +165,49 @@ def _current_ids(engine: Engine) -> Iterator[tuple[int, int]]:
     """Place of the bundle and number of every current result, in order."""
     with transaction(engine) as connection:
         champions = _champions(connection)
-    for rank in range(len(champions)):
+    for rank, digest in enumerate(champions):
         after = 0
         while True:
-            page = _of_current(result.c.result_id, champions, rank)
-            page = page.where(result.c.result_id > after).order_by(result.c.result_id)
+            page = (
+                select(result.c.result_id, result.c.recording_id)
+                .join(recording, recording.c.recording_id == result.c.recording_id)
+                .where(
+                    result.c.bundle_digest == digest,
+                    result.c.result_id > after,
+                    recording.c.superseded_at.is_(None),
+                )
+                .order_by(result.c.result_id)
+                .limit(_IDS)
+            )
             with transaction(engine) as connection:
                 take_time(connection, WHOLE_TABLES_S)
-                found = connection.execute(page.limit(_IDS)).scalars().all()
-            yield from ((rank, result_id) for result_id in found)
-            if len(found) < _IDS:
+                rows = connection.execute(page).all()
+                first = _first_of(connection, champions, [row.recording_id for row in rows])
+            yield from (
+                (rank, row.result_id) for row in rows if first[row.recording_id] == row.result_id
+            )
+            if len(rows) < _IDS:
                 break
-            after = found[-1]
+            after = rows[-1].result_id
+
+
+def _first_of(
+    connection: Connection, champions: Sequence[str], recording_ids: Sequence[int]
+) -> dict[int, int]:
+    """The result that v_latest_risk's rule puts first, by recording.
+
+    Here and not in the query of the page: a planner may compare all results with all for it.
+    """
+    rank = {digest: number for number, digest in enumerate(champions)}
+    rows = connection.execute(
+        select(
+            result.c.recording_id, result.c.bundle_digest, result.c.created_at, result.c.result_id
+        ).where(result.c.recording_id.in_(recording_ids))
+    ).all()
+    of_champions = [row for row in rows if row.bundle_digest in rank]
+    # Ascending, so that the last one written for a recording is the first of the rule.
+    of_champions.sort(key=lambda row: (-rank[row.bundle_digest], row.created_at, row.result_id))
+    return {row.recording_id: row.result_id for row in of_champions}
 
 
 def _of_current(what: ColumnElement[int], champions: Sequence[str], rank: int) -> Select[int]:
