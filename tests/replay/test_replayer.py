@@ -1,6 +1,7 @@
 """Results computed again from files and rows that were spoilt in known ways."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from ecgbatch.admission import activate
 from ecgbatch.errors import SetupFault
 from ecgbatch.replay.replayer import Replayed
 from ecgbatch.run import run_once
-from ecgbatch.store.engine import open_engine
+from ecgbatch.store.engine import open_engine, transaction
 from ecgbatch.terms import ReasonCode, ReplayOutcome, ReplayStage
 from tests.replay.conftest import QUIET, Ward
 from tests.support.bundles import save_small_bundle
@@ -147,6 +148,24 @@ def test_neither_key_nor_a_right_to_write_is_needed(sqlite_ward: Ward, tmp_path:
 
     assert _stages(nowhere.replayed("a", "muse", "short")) == {}
     assert database.read_bytes() == before
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_an_account_that_may_only_read_can_replay(ward: Ward) -> None:
+    role = f"auditor_{ward.url.partition('@/')[2].partition('?')[0]}"
+    owner = open_engine(ward.url)
+    with transaction(owner) as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+        connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"))
+    auditor = replace(ward, url=ward.url.replace("postgres@", f"{role}@"))
+
+    assert _stages(auditor.replayed("a", "short")) == {}
+
+    with transaction(owner) as connection:
+        connection.execute(text(f"DROP OWNED BY {role}"))
+        connection.execute(text(f"DROP ROLE {role}"))
+    owner.dispose()
 
 
 @pytest.mark.parametrize("stated", ["settings", "root"])
