@@ -320,16 +320,18 @@ def bins(connection: Connection, period: Period) -> list[Bin]:
     )
     risks = {vessel.value: shown.c[f"risk_{vessel.lower()}"] for vessel in Vessel}
     risks[ANY_VESSEL] = shown.c.any_vessel_risk
-    counted = [
-        select(
-            shown.c.bundle_digest,
-            literal(task).label("task"),
-            _bin(connection, risk).label("place"),
-            func.count().label("ecgs"),
-        ).group_by(shown.c.bundle_digest, _bin(connection, risk))
-        for task, risk in risks.items()
-    ]
-    return [Bin(*row) for row in connection.execute(union_all(*counted))]
+    placed = union_all(
+        *(
+            select(
+                shown.c.bundle_digest,
+                literal(task).label("task"),
+                _bin(connection, risk).label("place"),
+            )
+            for task, risk in risks.items()
+        )
+    ).subquery()
+    counted = select(*placed.c, func.count()).group_by(*placed.c).order_by(*placed.c)
+    return [Bin(*row) for row in connection.execute(counted)]
 
 
 def bundles(connection: Connection, digests: Collection[str]) -> list[BundleFacts]:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,11 +35,15 @@ _ARGUMENTS = (
 )
 
 
-def find_browser() -> str:
-    """Its path; a CI run without one fails, a developer's machine skips."""
-    for name in _NAMES:
-        if path := shutil.which(name):
-            return path
+def find_browser() -> str | None:
+    """Its path, or None on a machine without one."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+def _browser() -> str:
+    """A CI run without one fails, a developer's machine skips."""
+    if path := find_browser():
+        return path
     if os.environ.get("CI"):
         pytest.fail("no Chromium: CI does not pass over the report's pages")
     pytest.skip("no Chromium on this machine: `make .venv/.browser` says how to get one")
@@ -151,7 +156,7 @@ def opened_page(profile: Path) -> Iterator[Page]:
     read, from_browser = os.pipe()
     # The browser expects its pipe at 3 and 4; a shell puts it there.
     start = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
-    command = ["bash", "-c", start, "browser", find_browser(), *_ARGUMENTS]
+    command = ["bash", "-c", start, "browser", _browser(), *_ARGUMENTS]
     process = subprocess.Popen(
         [*command, f"--user-data-dir={profile}", "about:blank"],
         pass_fds=(to_browser, from_browser),
@@ -178,3 +183,7 @@ def opened_page(profile: Path) -> Iterator[Page]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(find_browser() is None)
