@@ -330,8 +330,10 @@ def bins(connection: Connection, period: Period) -> list[Bin]:
             for task, risk in risks.items()
         )
     ).subquery()
-    counted = select(*placed.c, func.count()).group_by(*placed.c).order_by(*placed.c)
-    return [Bin(*row) for row in connection.execute(counted)]
+    counted = select(*placed.c, func.count().label("ecgs")).group_by(*placed.c).order_by(*placed.c)
+    return [
+        Bin(row.bundle_digest, row.task, row.place, row.ecgs) for row in connection.execute(counted)
+    ]
 
 
 def bundles(connection: Connection, digests: Collection[str]) -> list[BundleFacts]:
