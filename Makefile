@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak fault-figures bench-pcgrad check docs train-demo demo-bundle wheel clean
+.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak fault-figures bench-pcgrad bench-sql check docs train-demo demo-bundle wheel clean
 
 # Set up, then score the sample ECGs that ship with the project into ecgbatch-demo.db.
 demo: .venv/.base
@@ -44,6 +44,11 @@ fault-figures: .venv/.test
 # A plain BCE step, the published PCGrad loop and ours, turn by turn at full geometry; JSON last.
 bench-pcgrad: .venv/.test
 	.venv/bin/python -m benchmarks.pcgrad
+
+# What a patient, a day, a worklist and figures by date cost on 1,000,000 score rows, with the plans;
+# JSON last.
+bench-sql: .venv/.test
+	.venv/bin/python -m benchmarks.sql
 
 # Style, types, layers, spelling.
 check: .venv/.test

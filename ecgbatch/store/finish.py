@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select, update
 from ecgbatch.errors import LeaseLost
 from ecgbatch.reasons import REASONS
 from ecgbatch.records import (
+    Facts,
     Finish,
     NotYet,
     Outcome,
@@ -54,6 +55,7 @@ class _Held:
     spot: Spot
     item_state: ItemState
     fingerprint: str
+    first_seen_at: datetime
     fault_since: datetime | None
     moment: datetime
     run_id: int
@@ -100,7 +102,7 @@ def finish(
         case Scored() | Rejected():
             return _close(connection, held, _complete(connection, held, outcome, provenance))
         case Quarantined():
-            return _close(connection, held, _failed(connection, outcome))
+            return _close(connection, held, _failed(connection, held, outcome))
         case NotYet():
             is_spent = held.moment - held.spot.changed_at >= timedelta(seconds=grace_s)
         case RetryLater():
@@ -109,7 +111,7 @@ def finish(
             assert_never(outcome)
     if not is_spent:
         return _put_back(connection, held, outcome)
-    return _close(connection, held, _failed(connection, outcome))
+    return _close(connection, held, _failed(connection, held, outcome))
 
 
 def _hold(connection: Connection, unit: WorkUnit, run_id: int) -> _Held:
@@ -136,6 +138,7 @@ def _hold(connection: Connection, unit: WorkUnit, run_id: int) -> _Held:
         Spot(row.item_id, row.source_id, row.locator, row.changed_at),
         ItemState(row.state),
         row.fingerprint,
+        row.first_seen_at,
         fenced.fault_since,
         now(connection),
         run_id,
@@ -183,9 +186,15 @@ def backoff_s(unit: WorkUnit) -> float:
     return longest * (0.5 + int.from_bytes(digest[:4], "big") / 2**32)
 
 
-def _failed(connection: Connection, outcome: Quarantined | NotYet | RetryLater) -> _End:
-    known = None if isinstance(outcome, RetryLater) else outcome.facts
-    recording_id = None if known is None else recordings.note_recording(connection, known)
+def _note(connection: Connection, held: _Held, facts: Facts) -> int:
+    return recordings.note_recording(connection, facts, held.first_seen_at)
+
+
+def _failed(
+    connection: Connection, held: _Held, outcome: Quarantined | NotYet | RetryLater
+) -> _End:
+    facts = None if isinstance(outcome, RetryLater) else outcome.facts
+    recording_id = None if facts is None else _note(connection, held, facts)
     unsupported = REASONS[outcome.reason].reason_class is ReasonClass.FORMAT
     shown = Disposition.UNSUPPORTED if unsupported else Disposition.FAILED
     return _End(
@@ -201,7 +210,7 @@ def _complete(
     connection: Connection, held: _Held, outcome: Scored | Rejected, provenance: Provenance
 ) -> _End:
     linking.serialise(connection, outcome.facts)
-    recording_id = recordings.note_recording(connection, outcome.facts)
+    recording_id = _note(connection, held, outcome.facts)
     recordings.note_findings(connection, recording_id, outcome.findings, provenance.settings_digest)
     digest = held.unit.bundle_digest
     is_same = recordings.check_same(

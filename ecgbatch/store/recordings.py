@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Table, case, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ecgbatch.errors import EcgbatchError
@@ -19,8 +19,12 @@ SAME_RISK = 1e-6
 _ONLY_ON_RESULTS = ("reader", "reader_version")
 
 
-def note_recording(connection: Connection, facts: Facts) -> int:
-    """The recording's row, brought up to what this reading said; returns its key."""
+def note_recording(connection: Connection, facts: Facts, first_seen_at: datetime) -> int:
+    """The recording's row, brought up to what this reading said; returns its key.
+
+    Args:
+        first_seen_at: of the item that was read; the earliest of all its items stays.
+    """
     values = asdict(facts)
     for name in _ONLY_ON_RESULTS:
         del values[name]
@@ -28,13 +32,12 @@ def note_recording(connection: Connection, facts: Facts) -> int:
     # A reading that failed knows the digest alone and wipes nothing out.
     known = {name: value for name, value in values.items() if name != "file_digest"}
     changes = known if facts.format is not None else {"file_digest": digest}
-    statement = (
-        _insert(connection, recording)
-        .values(values)
-        .on_conflict_do_update(index_elements=["file_digest"], set_=changes)
-        .returning(recording.c.recording_id)
-    )
-    return int(connection.execute(statement).scalar_one())
+    statement = _insert(connection, recording).values(first_seen_at=first_seen_at, **values)
+    new, old = statement.excluded.first_seen_at, recording.c.first_seen_at
+    changes["first_seen_at"] = case((old < new, old), else_=new)
+    statement = statement.on_conflict_do_update(index_elements=["file_digest"], set_=changes)
+    noted = connection.execute(statement.returning(recording.c.recording_id))
+    return int(noted.scalar_one())
 
 
 def note_findings(

@@ -37,6 +37,16 @@ HEAD = "0004"
 NEW_REQUEST = "new"
 """`work.request` of a first scoring; a re-scoring has its own id there."""
 
+ECG_DATE = {
+    "sqlite": "COALESCE(acquired_at, substr(first_seen_at, 1, 26))",
+    "postgresql": "COALESCE(acquired_at, first_seen_at AT TIME ZONE 'UTC')",
+}
+CREATED_ON = {
+    "sqlite": "substr(created_at, 1, 10)",
+    "postgresql": "CAST(created_at AT TIME ZONE 'UTC' AS date)",
+}
+"""What the views show of a recording and of a result as their date, indexed as expressions."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -132,6 +142,10 @@ recording = Table(
     Column("superseded_by", KEY, ForeignKey("recording.recording_id")),
     Column("superseded_at", UtcTime),
     Column("superseded_reason", Text),
+    Column("first_seen_at", UtcTime),
+    # The views' ecg_date, as each database spells it.
+    Index("ix_recording_ecg_date", text(ECG_DATE["sqlite"])).ddl_if(dialect="sqlite"),
+    Index("ix_recording_ecg_date", text(ECG_DATE["postgresql"])).ddl_if(dialect="postgresql"),
     CheckConstraint("length(file_digest) = 64", name="file_digest"),
     CheckConstraint(
         "(superseded_at IS NULL) = (superseded_reason IS NULL)", name="superseded_reason"
@@ -280,8 +294,10 @@ result = Table(
     Column("padded_samples", Integer),
     Column("run_id", KEY, ForeignKey("run.run_id"), nullable=False, index=True),
     Column("worker", Text, nullable=False),
-    Column("created_at", UtcTime, nullable=False),
+    Column("created_at", UtcTime, nullable=False, index=True),
     Column("work_id", KEY),
+    Index("ix_result_created_on", text(CREATED_ON["sqlite"])).ddl_if(dialect="sqlite"),
+    Index("ix_result_created_on", text(CREATED_ON["postgresql"])).ddl_if(dialect="postgresql"),
     UniqueConstraint("recording_id", "bundle_digest", "pipeline_id"),
     one_of("outcome", ResultOutcome),
     one_of("any_vessel_stratum", Stratum),

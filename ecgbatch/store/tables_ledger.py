@@ -10,7 +10,7 @@ supersession = Table(
     "supersession",
     metadata,
     Column("supersession_id", KEY, primary_key=True),
-    Column("recording_id", KEY, ForeignKey("recording.recording_id"), nullable=False),
+    Column("recording_id", KEY, ForeignKey("recording.recording_id"), nullable=False, index=True),
     Column("superseded_by", KEY, ForeignKey("recording.recording_id"), nullable=False),
     Column("reason", Text, nullable=False),
     Column("from_at", UtcTime, nullable=False),

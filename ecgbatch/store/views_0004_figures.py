@@ -6,23 +6,22 @@ from ecgbatch.store.views_0004_risk import CHAMPION, NEWEST
 
 _STRATA_DAILY = """
 CREATE VIEW v_strata_daily AS
-WITH {champion}
+WITH {champion}, task AS (
+  SELECT 'RCA' AS task UNION ALL SELECT 'LM' UNION ALL SELECT 'LAD' UNION ALL SELECT 'LCX'
+  UNION ALL SELECT 'any_vessel'
+)
 SELECT scored_on, bundle_digest, bundle_name, bundle_version, is_clinical, task, stratum,
   COUNT(*) AS n_ecgs, AVG(risk) AS mean_risk
 FROM (
   SELECT {day} AS scored_on, c.bundle_digest, c.name AS bundle_name,
-    c.version AS bundle_version, c.is_clinical, s.task, s.stratum, s.probability AS risk
+    c.version AS bundle_version, c.is_clinical, t.task,
+    CASE t.task WHEN 'any_vessel' THEN k.any_vessel_stratum ELSE s.stratum END AS stratum,
+    CASE t.task WHEN 'any_vessel' THEN k.any_vessel_risk ELSE s.probability END AS risk
   FROM result k
   JOIN champion c ON c.bundle_digest = k.bundle_digest
   JOIN recording r ON r.recording_id = k.recording_id
-  JOIN score s ON s.result_id = k.result_id
-  WHERE k.outcome = 'scored' AND r.superseded_at IS NULL AND {newest}
-  UNION ALL
-  SELECT {day}, c.bundle_digest, c.name, c.version, c.is_clinical, 'any_vessel',
-    k.any_vessel_stratum, k.any_vessel_risk
-  FROM result k
-  JOIN champion c ON c.bundle_digest = k.bundle_digest
-  JOIN recording r ON r.recording_id = k.recording_id
+  CROSS JOIN task t
+  LEFT JOIN score s ON s.result_id = k.result_id AND s.task = t.task
   WHERE k.outcome = 'scored' AND r.superseded_at IS NULL AND {newest}
 ) shown
 GROUP BY scored_on, bundle_digest, bundle_name, bundle_version, is_clinical, task, stratum

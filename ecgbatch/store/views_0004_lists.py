@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 
+from ecgbatch.store.views_0004_risk import CHAMPION, ECG_DATE, NEWEST
+
 _WORKLIST = """
 CREATE VIEW v_worklist AS
+WITH {champion}
 SELECT l.result_id, l.recording_id, l.patient_key, l.accession, l.ecg_id, l.ecg_date,
   l.ecg_date_source, l.device, l.site, l.age_years, l.sex, l.statement_normal,
   l.any_vessel_risk, l.any_vessel_stratum,
@@ -20,7 +23,7 @@ SELECT l.result_id, l.recording_id, l.patient_key, l.accession, l.ecg_id, l.ecg_
   l.stratum_rca, l.stratum_lm, l.stratum_lad, l.stratum_lcx,
   l.near_cut_rca OR l.near_cut_lm OR l.near_cut_lad OR l.near_cut_lcx AS near_cut,
   CASE WHEN l.patient_key IS NOT NULL THEN (
-    SELECT COUNT(*) FROM v_latest_risk e WHERE {is_earlier}
+    SELECT COUNT(*) {earlier}
   ) END AS n_earlier,
   CASE WHEN l.patient_key IS NOT NULL THEN COALESCE({earlier_strata}, '') END AS earlier_strata,
   l.scored_at, l.bundle_name, l.bundle_version, l.is_clinical, l.is_current_bundle, l.bundle_digest
@@ -28,26 +31,32 @@ FROM v_latest_risk l
 WHERE l.any_vessel_stratum = 'high' AND COALESCE(l.outside_intended_use, FALSE) = FALSE
 """
 
-_IS_EARLIER = """
-e.patient_key = l.patient_key AND e.bundle_digest = l.bundle_digest
-      AND (e.ecg_date, e.recording_id) < (l.ecg_date, l.recording_id)
+_EARLIER = """
+FROM recording r
+    JOIN result k ON k.recording_id = r.recording_id
+    JOIN champion c ON c.bundle_digest = k.bundle_digest
+    WHERE r.patient_key IN (
+      SELECT l.patient_key
+      UNION ALL SELECT p.patient_key FROM patient p WHERE p.current_key = l.patient_key
+    ) AND k.bundle_digest = l.bundle_digest AND k.outcome = 'scored'
+      AND r.superseded_at IS NULL AND ({ecg_date}, r.recording_id) < (l.ecg_date, l.recording_id)
+      AND {newest}
 """
+"""Of v_latest_risk what is earlier by the same patient and bundle, without the joins to scores."""
 
 _EARLIER_STRATA: Mapping[str, str] = {
     "sqlite": """(
-    SELECT group_concat(o.said, '; ')
+    SELECT group_concat(e.said, '; ')
     FROM (
-      SELECT substr(e.ecg_date, 1, 10) || ' ' || e.any_vessel_stratum AS said
-      FROM v_latest_risk e
-      WHERE {is_earlier}
-      ORDER BY e.ecg_date, e.recording_id
-    ) o
+      SELECT substr({ecg_date}, 1, 10) || ' ' || k.any_vessel_stratum AS said
+      {earlier}
+      ORDER BY {ecg_date}, r.recording_id
+    ) e
   )""",
     "postgresql": """(
-    SELECT string_agg(to_char(e.ecg_date, 'YYYY-MM-DD') || ' ' || e.any_vessel_stratum, '; '
-      ORDER BY e.ecg_date, e.recording_id)
-    FROM v_latest_risk e
-    WHERE {is_earlier}
+    SELECT string_agg(to_char({ecg_date}, 'YYYY-MM-DD') || ' ' || k.any_vessel_stratum, '; '
+      ORDER BY {ecg_date}, r.recording_id)
+    {earlier}
   )""",
 }
 
@@ -69,8 +78,10 @@ WHERE l.patient_key IS NOT NULL
 
 def lists_0004(dialect: str) -> dict[str, str]:
     """v_worklist and v_patient_history."""
-    is_earlier = _IS_EARLIER.strip()
+    ecg_date = ECG_DATE[dialect]
+    earlier = _EARLIER.strip().format(ecg_date=ecg_date, newest=NEWEST.strip())
+    strata = _EARLIER_STRATA[dialect].format(ecg_date=ecg_date, earlier=earlier)
     worklist = _WORKLIST.strip().format(
-        is_earlier=is_earlier, earlier_strata=_EARLIER_STRATA[dialect].format(is_earlier=is_earlier)
+        champion=CHAMPION.strip(), earlier=earlier, earlier_strata=strata
     )
     return {"v_worklist": worklist, "v_patient_history": _PATIENT_HISTORY.strip()}

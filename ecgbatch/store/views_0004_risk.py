@@ -144,18 +144,19 @@ _SHOWN = (
     *("bundle_name", "bundle_version", "is_clinical", "is_current_bundle"),
     *("result_id", "bundle_digest"),
 )
-_FIRST_SEEN = "(SELECT MIN(i.first_seen_at) FROM item i WHERE i.recording_id = r.recording_id)"
 
+ECG_DATE: Mapping[str, str] = {
+    "sqlite": "COALESCE(r.acquired_at, substr(r.first_seen_at, 1, 26))",
+    "postgresql": "COALESCE(r.acquired_at, r.first_seen_at AT TIME ZONE 'UTC')",
+}
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "sqlite": {
-        "ecg_date": f"COALESCE(r.acquired_at, substr({_FIRST_SEEN}, 1, 26))",
         "is_current": "c.is_current",
         "greatest": "MAX",
         "least": "MIN",
         "never": "'9999-12-31T23:59:59.999999Z'",
     },
     "postgresql": {
-        "ecg_date": f"COALESCE(r.acquired_at, {_FIRST_SEEN} AT TIME ZONE 'UTC')",
         "is_current": "(c.is_current = 1)",
         "greatest": "GREATEST",
         "least": "LEAST",
@@ -203,4 +204,6 @@ def _as_of(dialect: str) -> str:
 
 def _columns(dialect: str, *, is_merged: bool) -> str:
     patient_key = "p.current_key" if is_merged else "r.patient_key"
-    return _COLUMNS.strip().format(patient_key=patient_key, **_WORDS[dialect])
+    return _COLUMNS.strip().format(
+        patient_key=patient_key, ecg_date=ECG_DATE[dialect], **_WORDS[dialect]
+    )

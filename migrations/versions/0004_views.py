@@ -22,6 +22,9 @@ def upgrade() -> None:
     dialect = op.get_context().dialect.name
     _drop_views(views_0003(dialect))
     _create_verification()
+    _date_recordings()
+    for name, table, expression in _indexes(dialect):
+        op.execute(f"CREATE INDEX {name} ON {table} ({expression})")
     for statement in views_0004(dialect).values():
         op.execute(statement)
 
@@ -30,6 +33,9 @@ def downgrade() -> None:
     dialect = op.get_context().dialect.name
     _drop_views(views_0004(dialect))
     op.drop_table("verification")
+    for name, *_ in _indexes(dialect):
+        op.execute(f"DROP INDEX {name}")
+    op.drop_column("recording", "first_seen_at")
     for statement in views_0003(dialect).values():
         op.execute(statement)
 
@@ -37,6 +43,31 @@ def downgrade() -> None:
 def _drop_views(views: dict[str, str]) -> None:
     for view in reversed(views):
         op.execute(f"DROP VIEW {view}")
+
+
+def _date_recordings() -> None:
+    """An index reaches no other table: what the items say is copied to their recording."""
+    op.add_column("recording", sa.Column("first_seen_at", _UTC))
+    op.execute(
+        "UPDATE recording SET first_seen_at = (SELECT MIN(i.first_seen_at) FROM item i"
+        " WHERE i.recording_id = recording.recording_id)"
+    )
+
+
+def _indexes(dialect: str) -> tuple[tuple[str, str, str], ...]:
+    """Name, table and what is indexed."""
+    if dialect == "sqlite":
+        ecg_date = "COALESCE(acquired_at, substr(first_seen_at, 1, 26))"
+        created_on = "substr(created_at, 1, 10)"
+    else:
+        ecg_date = "COALESCE(acquired_at, first_seen_at AT TIME ZONE 'UTC')"
+        created_on = "CAST(created_at AT TIME ZONE 'UTC' AS date)"
+    return (
+        ("ix_recording_ecg_date", "recording", ecg_date),
+        ("ix_result_created_at", "result", "created_at"),
+        ("ix_result_created_on", "result", created_on),
+        ("ix_supersession_recording_id", "supersession", "recording_id"),
+    )
 
 
 def _check(name: str, condition: str) -> sa.CheckConstraint:

@@ -184,7 +184,7 @@ def _without_one_transaction() -> None:
     def in_two(desk: Desk, unit: WorkUnit, outcome: Outcome, made_by: Provenance) -> Finish:
         assert isinstance(outcome, Scored)
         with transaction(desk.engine) as connection:
-            recording_id = recordings.note_recording(connection, outcome.facts)
+            recording_id = recordings.note_recording(connection, outcome.facts, now(connection))
             recordings.add_result(
                 connection,
                 recording_id,

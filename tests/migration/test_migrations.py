@@ -21,6 +21,11 @@ from ecgbatch.store.views_0004 import views_0004
 from ecgbatch.terms import ReasonCode
 from tests.support.postgres import Postgres
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Skipped unsupported reflection of expression-based index"
+)
+"""On SQLite: `expressions` reads these."""
+
 OWN_TABLES = set(metadata.tables)
 
 
@@ -47,9 +52,22 @@ def described(engine: Engine) -> dict[str, object]:
                 for check in inspector.get_check_constraints(table)
             ),
             "indexes": sorted(str(plain(index)) for index in inspector.get_indexes(table)),
+            "expressions": expressions(engine, table),
         }
         for table in OWN_TABLES
     }
+
+
+def expressions(engine: Engine, table: str) -> list[str]:
+    """Indexes of a table on SQLite, as they were made."""
+    if engine.dialect.name != "sqlite":
+        return []
+    with engine.connect() as connection:
+        made = connection.exec_driver_sql(
+            "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql NOT NULL",
+            (table,),
+        )
+        return sorted(re.sub(r"\s+", " ", sql) for sql in made.scalars())
 
 
 def opened(url: str) -> Engine:
