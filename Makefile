@@ -7,8 +7,8 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check install -q -c constrai
 demo: .venv/.base
 	.venv/bin/ecgbatch demo
 
-# Set up what the tests need (PostgreSQL too), and run them.
-test: .venv/.test
+# Set up what the tests need (PostgreSQL and a browser too), and run them.
+test: .venv/.test .venv/.browser
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist worksteal
 
 # Damage the sample files of every format and print what came of it: 20,000 files of a format that
@@ -104,3 +104,10 @@ clean:
 .venv/.test: .venv/.base
 	$(PIP) -e ".[test]"
 	touch $@
+# The report is looked at in a real Chromium; where none is found, root installs Debian's.
+.venv/.browser: | .venv/.test
+	@if .venv/bin/python -m tests.support.browser; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && apt-get install -qy --no-install-recommends chromium; \
+	else echo "no Chromium, so no test of the report's page; install it, for example: apt-get install chromium"; exit 0; \
+	fi && touch $@

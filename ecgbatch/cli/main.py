@@ -39,6 +39,7 @@ COMMANDS = {
     "bundle": ("bundle", "Show, verify, activate or import a model bundle."),
     "formats": ("formats", "The ECG formats that are read or refused by name, with evidence."),
     "inspect": ("inspect", "What is understood of one ECG; with --plot the 12-lead page."),
+    "report": ("report", "One HTML file of a period: runs, files, strata, worklist, bundle."),
     "convert": ("convert", "Write ECGs as 12 x 5000 millivolts at 500 Hz: npy, WFDB or Parquet."),
     "demo": ("demo", "Score the shipped sample ECGs with the shipped demonstration model."),
 }
