@@ -39,6 +39,7 @@ COMMANDS = {
     "formats": ("formats", "The ECG formats that are read or refused by name, with evidence."),
     "inspect": ("inspect", "What is understood of one ECG; with --plot the 12-lead page."),
     "convert": ("convert", "Write ECGs as 12 x 5000 millivolts at 500 Hz: npy, WFDB or Parquet."),
+    "export": ("export", "Add new results to a folder of Parquet or CSV, each exactly once."),
     "demo": ("demo", "Score the shipped sample ECGs with the shipped demonstration model."),
 }
 
