@@ -54,7 +54,7 @@ class Table:
     """A table that transactions write to, and an export of it; commits come between its looks."""
 
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311 - the same course every time
         self.next_number, self.next_name = 1, 1
         self.open: dict[str, list[int]] = {}
         self.committed: set[int] = set()
@@ -76,7 +76,7 @@ class Table:
             self.committed |= set(taken) if self.random.random() < 0.7 else set()
 
     def acts(self) -> None:
-        for _ in range(0 if self.is_quiet else self.random.randrange(4)):
+        for _ in range(0 if self.is_quiet else self.random.randrange(8)):
             self.act()
 
     def export(self) -> None:
@@ -98,9 +98,9 @@ class Table:
 
 def test_every_committed_number_is_read_once_in_whatever_order_it_comes() -> None:
     n_late = 0
-    for seed in range(300):
+    for seed in range(200):
         table = Table(seed)
-        for _ in range(60):
+        for _ in range(40):
             table.acts()
             table.export()
         n_late += sum(one > two for one, two in pairwise(table.exported))

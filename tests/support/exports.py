@@ -3,17 +3,19 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pandas as pd
 from sqlalchemy import Engine, text
 
+from ecgbatch.errors import SetupFault
 from ecgbatch.export.commits import Choices
 from ecgbatch.export.run import export
-from ecgbatch.store.engine import open_engine, read_only, transaction
+from ecgbatch.store.engine import read_only, transaction
 from tests.support.ledger import Site, provenance, site
 
 PARQUET = Choices()
@@ -51,10 +53,7 @@ def export_killed(url: str, out: Path, step: int, most_results: int = 100_000) -
     Returns:
         Its exit code: KILLED, or 0 if it ended before that.
     """
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.support.exports"])
-    process = context.Process(target=_export_until, args=(url, out, step, most_results))
-    process.start()
+    process = _process(_export_until, url, out, step, most_results)
     process.join(60)
     assert process.exitcode is not None
     return process.exitcode
@@ -80,18 +79,21 @@ def _export_until(url: str, out: Path, step: int, most_results: int) -> None:
 _ACTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
 
 
-def export_until_killed(url: str, out: Path) -> None:
-    """Export again and again, until somebody ends the process."""
+def exporting_until_killed(url: str, out: Path) -> BaseProcess:
+    """A process that exports again and again, a few results at a time, until somebody ends it."""
+    return _process(_export_for_ever, url, out)
+
+
+def _export_for_ever(url: str, out: Path) -> None:
     engine = read_only(url)
     while True:
-        export(engine, out, PARQUET, most_results=7)
+        with suppress(SetupFault):
+            export(engine, out, PARQUET, most_results=7)
 
 
-def exporter(url: str, out: Path) -> "get_context":
+def _process(target: Callable[..., None], *arguments: object) -> BaseProcess:
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.support.exports"])
-    return context.Process(target=export_until_killed, args=(url, out), daemon=True)
-
-
-def writable(url: str) -> Engine:
-    return open_engine(url)
+    process = context.Process(target=target, args=arguments, daemon=True)
+    process.start()
+    return process
