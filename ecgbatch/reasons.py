@@ -313,7 +313,7 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.USE_BN_CONTRADICTED: Reason(
         _E, "State use_bn as the checkpoint's batch-norm statistics show it."
     ),
-    _C.RUN_LOCKED: Reason(_E, "Another run works on this source; wait for its end."),
+    _C.RUN_LOCKED: Reason(_E, "Another run works on this source or folder; wait for its end."),
     _C.LOCK_LOST: Reason(
         _E, "Another scan took this source over; nothing was lost, the next run goes on."
     ),
@@ -337,6 +337,10 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.OUTPUT_UNWRITABLE: Reason(
         _E,
         "Name a place that this user can write, or mend its permissions, and run the command again.",
+    ),
+    _C.EXPORT_FOLDER_UNFIT: Reason(
+        _E,
+        "Name a new, empty folder with --out; the one named cannot be continued without rows twice or missed.",
     ),
     _C.PATIENT_MERGE_REFUSED: Reason(
         _I, "Look at what is merged with `ecgbatch patient lookup`; unmerge first what is wrong."

@@ -262,6 +262,7 @@ class ReasonCode(StrEnum):
     MANIFEST_INVALID = "manifest_invalid"
     RUN_FOLDER_UNFIT = "run_folder_unfit"
     OUTPUT_UNWRITABLE = "output_unwritable"
+    EXPORT_FOLDER_UNFIT = "export_folder_unfit"
     PATIENT_MERGE_REFUSED = "patient_merge_refused"
     LEDGER_UNBALANCED = "ledger_unbalanced"
     NONDETERMINISTIC = "nondeterministic"

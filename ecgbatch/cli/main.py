@@ -41,6 +41,7 @@ COMMANDS = {
     "inspect": ("inspect", "What is understood of one ECG; with --plot the 12-lead page."),
     "report": ("report", "One HTML file of a period: runs, files, strata, worklist, bundle."),
     "convert": ("convert", "Write ECGs as 12 x 5000 millivolts at 500 Hz: npy, WFDB or Parquet."),
+    "export": ("export", "Add new results to a folder of Parquet or CSV, each exactly once."),
     "demo": ("demo", "Score the shipped sample ECGs with the shipped demonstration model."),
 }
 
