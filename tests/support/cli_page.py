@@ -13,8 +13,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 _INTRODUCTION = """# Commands
 
 Written by `make docs` from the commands' own help; the examples are what the commands printed, on
-the shipped samples with the demonstration bundle. Words like `<time>` and `<account>`
-stand for what differs from run to run, … for what was left out. A command that uses a database takes
+the shipped samples with the demonstration bundle. Words like `<time>` and `<account>` stand for
+what differs from run to run, … for what was left out. A command that uses a database takes
 `--config FILE` or `--db URL`; every command takes `--json`.
 
 | exit code | meaning |
