@@ -24,7 +24,6 @@ _SQLITE_SAFE = re.compile(
     r"ambiguous column name: [\w.]+|misuse of (aggregate|window)( function)?:? ?\w*\(?\)?"
     r"|wrong number of arguments to function \w+\(\)|incomplete input"
     r"|a GROUP BY clause is required before HAVING"
-    r"|SELECTs to the left and right of \w+( ALL)? do not have the same number of result columns"
 )
 _POSTGRES_SAID = {"25006": _WRITES, "57014": _SLOW, "42501": _HIDDEN}
 """By SQLSTATE: a read-only transaction, cancelled, no right."""

@@ -87,7 +87,7 @@ def test_standard_output_on_a_full_disk_is_named(home: Path) -> None:
 def test_what_is_asked_wrongly_is_one_line_and_exit_code_2(home: Path) -> None:
     for arguments, said in (
         (("SELECT risk_rac FROM v_latest_risk",), 'no column "risk_rac"; near it: risk_rca'),
-        (("SELECT * FROM v_lastest_risk",), 'no table "v_lastest_risk"; near it: v_latest_risk'),
+        (("SELECT * FROM v_latest_risks",), 'no table "v_latest_risks"; near it: v_latest_risk'),
         (("SELECT FROM FROM",), 'syntax error near "FROM"'),
         (("DELETE FROM score",), "statement_refused"),
         (("SELECT 1; SELECT 2",), "more than one statement"),

@@ -140,7 +140,7 @@ def test_an_unknown_name_comes_with_the_nearest_ones(reader: Engine) -> None:
     for sql, detail in (
         ("SELECT risk_rac FROM v_latest_risk", 'no column "risk_rac"; near it: risk_rca'),
         ("SELECT v.stratum_ald FROM v_latest_risk v", 'no column "stratum_ald"; near it: stratum_'),
-        ("SELECT 1 FROM v_lastest_risk", 'no table "v_lastest_risk"; near it: v_latest_risk'),
+        ("SELECT 1 FROM v_latest_risks", 'no table "v_latest_risks"; near it: v_latest_risk'),
         ("SELECT qqqqqqqqqq FROM item", 'no column "qqqqqqqqqq"'),
     ):
         refused = _refused(reader, sql)
