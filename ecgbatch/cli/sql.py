@@ -56,7 +56,7 @@ _RISK_WORDS = ("risk", "stratum", "any_vessel", "probability", "near_cut", "mean
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, max=86_400, min_open=True),
     default=60.0,
     show_default=True,
     help="Seconds for the statement.",

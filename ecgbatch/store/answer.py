@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, Float, Integer
 from sqlalchemy.types import TypeEngine
 
 from ecgbatch.store.columns import UtcTime, WallClock
-from ecgbatch.store.tables_ledger import metadata
+from ecgbatch.store.tables import metadata
 
 Kind = Literal["boolean", "integer", "real", "text", "moment", "wall_clock", "date", "binary"]
 
