@@ -62,6 +62,7 @@ check: .venv/.test
 # Pages that are written from the code.
 docs: .venv/.test
 	.venv/bin/python -m tests.support.reasons_page
+	.venv/bin/python -m tests.support.cli_examples
 	.venv/bin/python -m tests.support.cli_page
 	.venv/bin/python -m tests.support.operations_page
 	.venv/bin/python -m tests.support.training_commands_page

@@ -327,6 +327,16 @@ REASONS: dict[ReasonCode, Reason] = {
         _E,
         "Give a recording_id or at least 12 hex digits of its file_digest, as `status` shows them.",
     ),
+    _C.STATEMENT_INVALID: Reason(
+        _E, "Correct the SQL statement; docs/sql.md lists every view, table and column."
+    ),
+    _C.STATEMENT_REFUSED: Reason(
+        _E,
+        "`ecgbatch sql` takes one statement that only reads; nothing was run. Changes go through the other commands.",
+    ),
+    _C.STATEMENT_TOO_SLOW: Reason(
+        _E, "Bound the statement by a date or a recording, or raise --timeout."
+    ),
     _C.MANIFEST_INVALID: Reason(
         _E, "Correct the named cells of the training manifest, or its mapping in [data]."
     ),

@@ -19,6 +19,7 @@ COMMANDS = {
     "work": ("work", "Claim and score what scans have admitted; any number at once."),
     "serve": ("serve", "Scan by a timetable and keep workers scoring, with metrics and alarms."),
     "status": ("status", "What became of the ECGs; with --failures each that needs a person."),
+    "sql": ("sql", "Ask the database: one SQL statement that only reads; table, CSV, Parquet."),
     "show": ("show", "Everything known about one recording, scores and provenance included."),
     "verify": ("verify", "Compute results again from their files and compare."),
     "doctor": ("doctor", "Check the set-up; each line says how to mend what is wrong."),
@@ -43,6 +44,15 @@ COMMANDS = {
     "convert": ("convert", "Write ECGs as 12 x 5000 millivolts at 500 Hz: npy, WFDB or Parquet."),
     "export": ("export", "Add new results to a folder of Parquet or CSV, each exactly once."),
     "demo": ("demo", "Score the shipped sample ECGs with the shipped demonstration model."),
+}
+
+
+_ASKED_WRONGLY = {
+    ReasonCode.RECORD_UNKNOWN,
+    ReasonCode.PATIENT_MERGE_REFUSED,
+    ReasonCode.STATEMENT_INVALID,
+    ReasonCode.STATEMENT_REFUSED,
+    ReasonCode.STATEMENT_TOO_SLOW,
 }
 
 
@@ -95,7 +105,7 @@ def main() -> NoReturn:
 def _exit_code(fault: EcgbatchError) -> int:
     if fault.reason in {ReasonCode.RUN_LOCKED, ReasonCode.LOCK_LOST}:
         return ExitCode.LOCKED
-    if fault.reason in {ReasonCode.RECORD_UNKNOWN, ReasonCode.PATIENT_MERGE_REFUSED}:
+    if fault.reason in _ASKED_WRONGLY:
         return ExitCode.USAGE
     is_unfit = isinstance(fault, SetupFault | TransientFault)
     return ExitCode.UNFIT if is_unfit else ExitCode.INTERNAL

@@ -29,7 +29,7 @@ def fault(error: SQLAlchemyError) -> EcgbatchError:
     if isinstance(error.orig, sqlite3.Error):
         return sqlite_fault(error.orig)
     lost = error.connection_invalidated or isinstance(error, OperationalError)
-    return _postgres_fault(getattr(error.orig, "sqlstate", None) or "", lost)
+    return postgres_fault(getattr(error.orig, "sqlstate", None) or "", lost)
 
 
 def _sqlite_fault(code: int) -> EcgbatchError:
@@ -39,7 +39,8 @@ def _sqlite_fault(code: int) -> EcgbatchError:
     return kind(ReasonCode.DATABASE_UNAVAILABLE)
 
 
-def _postgres_fault(sqlstate: str, lost: bool) -> EcgbatchError:
+def postgres_fault(sqlstate: str, lost: bool) -> EcgbatchError:
+    """The same for an error of the driver itself; `lost`: the connection may be gone."""
     if sqlstate == _POSTGRES_DISK_FULL:
         return TransientFault(ReasonCode.DISK_FULL)
     if sqlstate == _POSTGRES_NO_RIGHT:

@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the commands' own help: `make docs`."""
+"""Writes docs/cli.md from the commands' own help and their examples: `make docs`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +7,14 @@ import click
 from click.testing import CliRunner
 
 from ecgbatch.cli.main import cli
+from tests.support.cli_examples import NOTES, path_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 _INTRODUCTION = """# Commands
 
-Written by `make docs` from the commands' own help. A command that uses a database takes
+Written by `make docs` from the commands' own help; the examples are what the commands printed, on
+the shipped samples with the demonstration bundle. Words like `<time>` and `<account>` stand for
+what differs from run to run, … for what was left out. A command that uses a database takes
 `--config FILE` or `--db URL`; every command takes `--json`.
 
 | exit code | meaning |
@@ -42,6 +45,13 @@ def _sections(group: click.Group, path: tuple[str, ...]) -> Iterator[str]:
         runner = CliRunner(env={"COLUMNS": "80"})
         shown = runner.invoke(cli, [*here, "--help"], prog_name="ecgbatch", terminal_width=80)
         yield f"\n## ecgbatch {' '.join(here)}\n\n```\n{shown.stdout.rstrip()}\n```\n"
+        yield _example(" ".join(here))
+
+
+def _example(command: str) -> str:
+    if command in NOTES:
+        return f"\n{NOTES[command]}\n"
+    return f"\n```console\n{path_of(command).read_text(encoding='utf-8')}```\n"
 
 
 if __name__ == "__main__":
