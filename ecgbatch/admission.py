@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ecgbatch.bundle.digest import bundle_digest
@@ -75,8 +75,8 @@ def _check_choice(settings: Settings, champion: BundleRow) -> None:
         raise SetupFault(ReasonCode.BUNDLE_NOT_CLINICAL)
 
 
-def find_bundle(settings: Settings, champion: BundleRow, stated: Path | None = None) -> Path:
-    """The first folder whose digest is the champion's.
+def find_bundle(settings: Settings, champion: BundleRow, *stated: Path | None) -> Path:
+    """The first folder whose digest is the champion's; `stated` ones are looked at first.
 
     Raises:
         SetupFault: none has it; where a folder was there but damaged, that is said instead.
@@ -91,8 +91,10 @@ def find_bundle(settings: Settings, champion: BundleRow, stated: Path | None = N
     raise damage or SetupFault(ReasonCode.BUNDLE_MISSING, champion.digest[:12])
 
 
-def _folders(settings: Settings, champion: BundleRow, stated: Path | None) -> Iterator[Path]:
-    candidates = (stated, settings.bundle.folder, champion.location, demonstration("bundle"))
+def _folders(
+    settings: Settings, champion: BundleRow, stated: Sequence[Path | None]
+) -> Iterator[Path]:
+    candidates = (*stated, settings.bundle.folder, champion.location, demonstration("bundle"))
     for candidate in candidates:
         if candidate and os.path.isdir(candidate):  # noqa: PTH112 - says no where Path raises
             yield Path(candidate)

@@ -15,6 +15,16 @@ def pipeline_id(preprocessing_digest: str, gate_digest: str, numerics: Numerics)
     return f"{SCORING_VERSION}-{preprocessing_digest[:16]}-{gate_digest[:16]}-{numerics}"
 
 
+def scoring_version(pipeline: str) -> str:
+    """The scoring version in a pipeline identity."""
+    return pipeline.partition("-")[0]
+
+
+def has_gates(pipeline: str, gate_digest: str) -> bool:
+    """Whether a pipeline identity is of these gate settings."""
+    return pipeline.split("-")[2:3] == [gate_digest[:16]]
+
+
 def code_version() -> str:
     try:
         return version("ecgbatch")

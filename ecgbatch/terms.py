@@ -106,7 +106,7 @@ class ReplayOutcome(StrEnum):
     """Other last digits, within what the bundle allows for its numerics class; same strata."""
     DIFFERS = "differs"
     GONE = "gone"
-    """No file is left to read."""
+    """No copy of its file, or no folder of its bundle, is left to read."""
 
 
 class ReplayStage(StrEnum):

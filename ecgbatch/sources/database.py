@@ -148,11 +148,26 @@ class DatabaseSource:
             TransientFault: the row is gone, cannot be read now, or changed since it was seen.
         """
         try:
-            with session(self.engine) as connection:
-                self.rows.holds(connection)
-                rows = self.rows.of_id(connection, locator, with_content=True)
+            recording, found = self._read(locator)
         except SetupFault:
             raise TransientFault(ReasonCode.READ_FAILED) from None
+        if found != fingerprint:
+            raise TransientFault(ReasonCode.CHANGED_WHILE_READING)
+        return recording
+
+    def read_as_is(self, locator: str) -> RecordingBytes:
+        """As `read`, whatever has changed since it was seen.
+
+        Raises:
+            InputFault, Incomplete, TransientFault: as `read`.
+            SetupFault: SOURCE_UNAVAILABLE or SOURCE_QUERY_INVALID.
+        """
+        return self._read(locator)[0]
+
+    def _read(self, locator: str) -> tuple[RecordingBytes, str]:
+        with session(self.engine) as connection:
+            self.rows.holds(connection)
+            rows = self.rows.of_id(connection, locator, with_content=True)
         if not rows:
             raise TransientFault(ReasonCode.READ_FAILED)
         if len(rows) > 1:
@@ -161,9 +176,7 @@ class DatabaseSource:
             recording, prints = _content(rows[0], self.limit_bytes)
         else:
             recording, prints = read_record(self.path_root, _parts(rows[0].path), self.limit_bytes)
-        if _fingerprint(rows[0], prints) != fingerprint:
-            raise TransientFault(ReasonCode.CHANGED_WHILE_READING)
-        return recording
+        return recording, _fingerprint(rows[0], prints)
 
 
 def open_source(settings: Settings, own_files: tuple[Path, ...]) -> DatabaseSource:

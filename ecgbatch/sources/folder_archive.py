@@ -77,21 +77,12 @@ class Archive:
     def read(self, locator: str, wanted: str) -> RecordingBytes | None:
         """A moved record as it lay at its place; None if there is none of this fingerprint."""
         parts = parts_of(locator)
-        for place in self._places(parts):
+        for place in _places(self.folder, parts):
             with suppress(EcgbatchError):
                 found = read_record(self.folder, [*parts, place, parts[-1]], self.limit_bytes)
                 if ";".join(found[1]) == wanted:
                     return found[0]
         return None
-
-    def _places(self, parts: Sequence[bytes]) -> list[bytes]:
-        with (
-            suppress(EcgbatchError),
-            opened_folder(self.folder, parts) as folder,
-            os.scandir(folder) as entries,
-        ):
-            return sorted(os.fsencode(one.name) for one in islice(entries, _MOST_PLACES))
-        return []
 
     def _move(
         self, parts: list[bytes], digest: str, wanted: dict[bytes, str], markers: Sequence[bytes]
@@ -162,7 +153,7 @@ class Archive:
         begins = digest[:_DIGITS].encode()
         names = [begins, *(begins + b"-%d" % number for number in range(1, _MOST_PLACES))]
         if is_begun:
-            names = [name for name in self._places(parts) if name.startswith(begins)]
+            names = [name for name in _places(self.folder, parts) if name.startswith(begins)]
         if not names:
             yield None
             return
@@ -174,6 +165,28 @@ class Archive:
                         os.fsync(folder)
                         return
         yield None
+
+
+def copies_in(folder: Path, parts: Sequence[bytes], limit_bytes: int) -> Iterator[RecordingBytes]:
+    """Everything that an archive keeps of one place, whatever its age; what is broken is left out.
+
+    Args:
+        folder: the archive.
+        parts: of the locator.
+    """
+    for place in _places(folder, parts):
+        with suppress(EcgbatchError):
+            yield read_record(folder, [*parts, place, parts[-1]], limit_bytes)[0]
+
+
+def _places(archive: Path, parts: Sequence[bytes]) -> list[bytes]:
+    with (
+        suppress(EcgbatchError),
+        opened_folder(archive, parts) as folder,
+        os.scandir(folder) as entries,
+    ):
+        return sorted(os.fsencode(one.name) for one in islice(entries, _MOST_PLACES))
+    return []
 
 
 def check_archive(root: Path, folder: Path, *, moves: bool) -> None:

@@ -108,7 +108,7 @@ def show(connection: Connection, record: str) -> RecordDetail:
     Raises:
         SetupFault: RECORD_UNKNOWN, none or more than one.
     """
-    row = _find(connection, record.strip().lower())
+    row = find_recording(connection, record)
     known = {one.name for one in fields(Facts)} & set(row._mapping)
     reason = row.superseded_reason
     return RecordDetail(
@@ -123,7 +123,13 @@ def show(connection: Connection, record: str) -> RecordDetail:
     )
 
 
-def _find(connection: Connection, record: str) -> Row[tuple[object, ...]]:
+def find_recording(connection: Connection, record: str) -> Row[tuple[object, ...]]:
+    """The row of `recording` that a person named.
+
+    Raises:
+        SetupFault: RECORD_UNKNOWN, none or more than one.
+    """
+    record = record.strip().lower()
     for pattern, query in (
         (_NUMBER, _by_number),
         (_DIGEST, _by_digest),
@@ -197,19 +203,21 @@ def _result(connection: Connection, row: Row[tuple[object, ...]]) -> ResultDetai
 
 def _scores(connection: Connection, result_id: int) -> tuple[ScoreDetail, ...]:
     rows = connection.execute(select(score).where(score.c.result_id == result_id)).all()
-    by_task = {
-        Vessel(row.task): ScoreDetail(
-            Vessel(row.task),
-            row.probability,
-            row.probability_raw,
-            row.logit,
-            None if row.stratum is None else Stratum(row.stratum),
-            row.near_cut,
-            row.is_experimental,
-        )
-        for row in rows
-    }
+    by_task = {Vessel(row.task): score_detail(row) for row in rows}
     return tuple(by_task[vessel] for vessel in Vessel if vessel in by_task)
+
+
+def score_detail(row: Row[tuple[object, ...]]) -> ScoreDetail:
+    """A row of `score`."""
+    return ScoreDetail(
+        Vessel(row.task),
+        row.probability,
+        row.probability_raw,
+        row.logit,
+        None if row.stratum is None else Stratum(row.stratum),
+        row.near_cut,
+        row.is_experimental,
+    )
 
 
 def _findings(connection: Connection, recording_id: int) -> tuple[Finding, ...]:
