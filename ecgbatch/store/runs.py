@@ -16,6 +16,8 @@ OPERATOR = "operator"
 """Kind of the short run that an operator's act opens for its events."""
 SCAN = "scan"
 """Kind of a scan of a source that scores nothing."""
+VERIFY = "verify"
+"""Kind of a run that computes results again and writes none."""
 
 
 def ensure_source(
