@@ -20,6 +20,7 @@ COMMANDS = {
     "serve": ("serve", "Scan by a timetable and keep workers scoring, with metrics and alarms."),
     "status": ("status", "What became of the ECGs; with --failures each that needs a person."),
     "show": ("show", "Everything known about one recording, scores and provenance included."),
+    "verify": ("verify", "Compute results again from their files and compare."),
     "doctor": ("doctor", "Check the set-up; each line says how to mend what is wrong."),
     "acknowledge": (
         "acknowledge",

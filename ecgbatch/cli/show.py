@@ -12,13 +12,15 @@ from ecgbatch.cli.options import (
     settings_options,
 )
 from ecgbatch.store.detail import RecordDetail, ResultDetail
+from ecgbatch.terms import ANY_VESSEL
 
 _PROVENANCE = (
     "pipeline_id",
     "bundle_digest",
-    "preprocessing_digest",
     "reader",
     "reader_version",
+    "signal_digest",
+    "preprocessing_digest",
     "runtime",
     "precision",
     "code_version",
@@ -96,14 +98,16 @@ def _print_result(result: ResultDetail) -> None:
         f" under {result.bundle_name} {result.bundle_version}"
     )
     if result.scores:
+        cuts = {one.task: f"{one.low:.3f} to {one.high:.3f}" for one in result.cuts}
         print_table(
-            ("task", "risk", "stratum", "near cut", "raw", "logit", "experimental"),
+            ("task", "risk", "stratum", "near cut", "cuts", "raw", "logit", "experimental"),
             [
                 (
                     s.task,
                     s.probability,
                     s.stratum,
                     "yes" if s.near_cut else "no",
+                    cuts.get(s.task),
                     s.probability_raw,
                     s.logit,
                     "yes" if s.is_experimental else "no",
@@ -111,7 +115,10 @@ def _print_result(result: ResultDetail) -> None:
                 for s in result.scores
             ],
         )
-        click.echo(f"any vessel: {result.any_vessel_risk:.3f} {result.any_vessel_stratum}")
+        click.echo(
+            f"any vessel: {result.any_vessel_risk:.3f} {result.any_vessel_stratum}"
+            f", cuts {cuts.get(ANY_VESSEL, '-')}"
+        )
         click.echo(f"outside intended use: {_or_dash(result.outside_intended_use)}")
         print_score_notice(is_clinical=result.is_clinical)
     for name in _PROVENANCE:

@@ -41,7 +41,7 @@ def compare(kept: KeptResult, fresh: Outcome, manifest: Manifest, gate_digest: s
 
     Args:
         fresh: what the same bytes give now.
-        manifest: of the result's bundle.
+        manifest: of the result's bundle, which admits the result's precision.
         gate_digest: of the settings under which `fresh` was made.
     """
     stages: tuple[Callable[[], Verdict | None], ...] = (

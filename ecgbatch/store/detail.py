@@ -11,8 +11,8 @@ from ecgbatch.reasons import Unknown
 from ecgbatch.reasons import known as known_reason
 from ecgbatch.records import Facts, Finding
 from ecgbatch.store.columns import UtcTime
-from ecgbatch.store.tables import bundle, finding, recording, result, score, source
-from ecgbatch.terms import Disposition, ReasonCode, ResultOutcome, Stratum, Vessel
+from ecgbatch.store.tables import bundle, bundle_stratum, finding, recording, result, score, source
+from ecgbatch.terms import ANY_VESSEL, Disposition, ReasonCode, ResultOutcome, Stratum, Vessel
 
 _DIGEST = re.compile(r"[0-9a-f]{12,64}")
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -57,8 +57,25 @@ class ScoreDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class CutsDetail:
+    """Two cuts on the calibrated probability: low below the one, high from the other on.
+
+    Attributes:
+        task: a vessel, or `any_vessel`.
+    """
+
+    task: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class ResultDetail:
-    """A result with what made it; `scores` is empty where it was rejected."""
+    """A result with what made it; `scores` is empty where it was rejected.
+
+    Attributes:
+        cuts: of the bundle; none of a task without.
+    """
 
     result_id: int
     bundle_digest: str
@@ -73,6 +90,7 @@ class ResultDetail:
     outside_intended_use: bool | None
     reader: str | None
     reader_version: str | None
+    signal_digest: str | None
     preprocessing_digest: str
     runtime: str
     precision: str
@@ -83,6 +101,7 @@ class ResultDetail:
     worker: str
     created_at: datetime
     scores: tuple[ScoreDetail, ...]
+    cuts: tuple[CutsDetail, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +211,17 @@ def _results(connection: Connection, recording_id: int) -> tuple[ResultDetail, .
 
 def _result(connection: Connection, row: Row[tuple[object, ...]]) -> ResultDetail:
     values = dict(row._mapping)
-    for left_out in ("recording_id", "signal_digest", "work_id"):
+    for left_out in ("recording_id", "work_id"):
         del values[left_out]
     values["outcome"] = ResultOutcome(row.outcome)
     values["reason"] = None if row.reason is None else known_reason(row.reason)
     stratum = row.any_vessel_stratum
     values["any_vessel_stratum"] = None if stratum is None else Stratum(stratum)
-    return ResultDetail(scores=_scores(connection, row.result_id), **values)
+    return ResultDetail(
+        scores=_scores(connection, row.result_id),
+        cuts=_cuts(connection, row.bundle_digest),
+        **values,
+    )
 
 
 def _scores(connection: Connection, result_id: int) -> tuple[ScoreDetail, ...]:
@@ -218,6 +241,18 @@ def score_detail(row: Row[tuple[object, ...]]) -> ScoreDetail:
         row.near_cut,
         row.is_experimental,
     )
+
+
+def _cuts(connection: Connection, bundle_digest: str) -> tuple[CutsDetail, ...]:
+    """As the bundle was registered with them; a digest has one set of cuts for ever."""
+    rows = connection.execute(
+        select(bundle_stratum.c.task, bundle_stratum.c.cut_from, bundle_stratum.c.cut_to).where(
+            bundle_stratum.c.bundle_digest == bundle_digest,
+            bundle_stratum.c.stratum == Stratum.INTERMEDIATE,
+        )
+    )
+    by_task = {row.task: CutsDetail(row.task, row.cut_from, row.cut_to) for row in rows}
+    return tuple(by_task[task] for task in (*Vessel, ANY_VESSEL) if task in by_task)
 
 
 def _findings(connection: Connection, recording_id: int) -> tuple[Finding, ...]:
