@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgbatch.admission import load_scorer
+from ecgbatch.canary import send
 from ecgbatch.identity import Pseudonymiser
 from ecgbatch.isolation.decoder import Decoder
 from ecgbatch.pipeline import Instruments
 from ecgbatch.provenance import code_version, library_versions, pipeline_id
 from ecgbatch.records import Provenance
+from ecgbatch.scoring.scorer import Scorer
 from ecgbatch.settings import Settings
 from ecgbatch.store.bundles import BundleRow
+from ecgbatch.terms import Canary
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,11 @@ class Bench:
 
     instruments: Instruments
     provenance: Provenance
+    scorer: Scorer
+
+    def send_canary(self, number: int) -> Canary:
+        """As `canary.send`, with the instruments and golden ECGs at hand."""
+        return send(self.instruments, self.scorer.bundle, number)
 
 
 @contextmanager
@@ -59,4 +67,4 @@ def bench_for(
             run_id=0,
         )
         decoder.wait_until_ready()
-        yield Bench(instruments, provenance)
+        yield Bench(instruments, provenance, scorer)

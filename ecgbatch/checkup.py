@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from ecgbatch.admission import bundle_for, load_scorer
-from ecgbatch.errors import EcgbatchError
+from ecgbatch.bench import bench_for
+from ecgbatch.errors import EcgbatchError, SetupFault
+from ecgbatch.identity import Pseudonymiser
 from ecgbatch.preparation import open_to_read, site_key
 from ecgbatch.provenance import code_version, library_versions
 from ecgbatch.settings import Settings
 from ecgbatch.sources.registry import open_source
 from ecgbatch.store.engine import Engine, sqlite_path
 from ecgbatch.store.migrate import head
+from ecgbatch.terms import Canary, ReasonCode
 
 _LITTLE_SPACE = 1 << 30
 
@@ -29,7 +32,9 @@ class Line:
 
 
 def examine(settings: Settings, looks: Mapping[str, Callable[[], str]]) -> Iterator[Line]:
-    """Settings, database, site key, source, bundle, golden ECGs, runtime, disk. Changes nothing.
+    """Settings, database, site key, source, bundle, golden ECGs, canary, runtime, disk.
+
+    Changes nothing.
 
     Args:
         looks: what else is looked at, by name: each tells how it is, or raises.
@@ -45,6 +50,7 @@ def examine(settings: Settings, looks: Mapping[str, Callable[[], str]]) -> Itera
     if engine:
         yield _try("site key", lambda: _key(settings, engine[0]))
         yield _try("bundle", lambda: _bundle(settings, engine[0]))
+        yield _try("canary", lambda: _canary(settings, engine[0]))
         engine[0].dispose()
 
 
@@ -94,6 +100,21 @@ def _bundle(settings: Settings, engine: Engine) -> Line:
         f"{champion.name} {champion.version} ({kind}), digest {champion.digest[:12]}; "
         f"golden ECGs reproduced within {scorer.golden_difference:.1e} with {scorer.runtime}",
     )
+
+
+def _canary(settings: Settings, engine: Engine) -> Line:
+    """One golden ECG down the live path, here and now."""
+    champion, folder, _ = bundle_for(settings, engine)
+    # The canary has no patient: the site's key is not needed.
+    nobody = Pseudonymiser(None, settings.site.authority, frozenset())
+    with bench_for(settings, champion, folder, nobody, "doctor") as bench:
+        canary = bench.send_canary(0)
+    if canary.stage is not None:
+        raise SetupFault(ReasonCode.CANARY_DIFFERS, canary.stage)
+    if canary is Canary.NOT_SENT:
+        found = "not sent: no golden ECG of the bundle passes the gates of [quality]"
+        return Line("canary", True, found)
+    return Line("canary", True, "a golden ECG came out of reader, gates, net and strata as it must")
 
 
 def _disk(settings: Settings) -> Line:

@@ -12,7 +12,7 @@ from ecgbatch.store import ledger, overview
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Engine, transaction
 from ecgbatch.store.locks import Held
-from ecgbatch.working import Desk, Reporter, bury_the_dead, work_through
+from ecgbatch.working import Desk, Reporter, bury_the_dead, prove, work_through
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +92,5 @@ def _work(one: Pass) -> None:
         ) as bench,
     ):
         heart.run_id = desk.run_id
+        prove(desk, bench)
         work_through(desk, bench, heart, expected, as_of)

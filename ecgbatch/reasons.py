@@ -301,6 +301,10 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.BUNDLE_PRECISION: Reason(
         _E, "The bundle has no tolerance for this precision; choose one that it admits."
     ),
+    _C.CANARY_DIFFERS: Reason(
+        _E,
+        "A golden ECG did not come out of reader, gates, net and strata as it must, so nothing was scored; run `ecgbatch doctor` here.",
+    ),
     _C.CUTS_INVERTED: Reason(
         _E, "The low cut must lie below the high cut; compute the cuts again."
     ),

@@ -29,6 +29,7 @@ from ecgbatch.settings_tables import (
     Stability,
     Switch,
     Table,
+    Verification,
     Work,
 )
 from ecgbatch.terms import ReasonCode
@@ -51,6 +52,7 @@ __all__ = [
     "Source",
     "Stability",
     "Switch",
+    "Verification",
     "Work",
     "load_settings",
     "secret",
@@ -88,6 +90,7 @@ class Settings(Table):
     work: Work
     service: Service
     alerts: Alerts
+    verification: Verification
     quality: Quality
     eligibility: Eligibility
     log: Log

@@ -157,6 +157,14 @@ class Alerts(Table):
         return self
 
 
+class Verification(Table):
+    """`serve`: how many results it computes again, and when."""
+
+    sample: int = Field(ge=0, le=100_000)
+    schedule: str
+    interval_s: int = Field(ge=1, le=31 * 86_400)
+
+
 class Switch(Table):
     """A check without a number."""
 

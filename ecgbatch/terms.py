@@ -119,6 +119,24 @@ class ReplayStage(StrEnum):
     STRATA = "strata"
 
 
+class Canary(StrEnum):
+    """What became of a run's canary, as `run.canary` says it: the first stage that differs."""
+
+    PASSED = "passed"
+    SIGNAL = "differs: signal"
+    GATES = "differs: gates"
+    PREPROCESSING = "differs: preprocessing"
+    NET = "differs: net"
+    STRATA = "differs: strata"
+    NOT_SENT = "not sent"
+    """No golden ECG of the bundle passes the gates of the settings, or memory was too short."""
+
+    @property
+    def stage(self) -> str | None:
+        """Where it differs; None where it does not."""
+        return self.partition(": ")[2] or None
+
+
 class ExitCode:
     """Exit codes of every command."""
 
@@ -250,6 +268,7 @@ class ReasonCode(StrEnum):
     BUNDLE_PINNED_DIGEST = "bundle_pinned_digest"
     BUNDLE_GOLDEN = "bundle_golden"
     BUNDLE_PRECISION = "bundle_precision"
+    CANARY_DIFFERS = "canary_differs"
     CUTS_INVERTED = "cuts_inverted"
     CUTS_MISSING = "cuts_missing"
     CHECKPOINT_INVALID = "checkpoint_invalid"

@@ -27,6 +27,7 @@ from ecgbatch.working import (
     Reporter,
     bury_the_dead,
     patiently,
+    prove,
     waited_until,
     work_through,
 )
@@ -144,6 +145,7 @@ def _serve(desk: Desk, heart: Heartbeat, *, drain: bool) -> None:
         ) as bench,
         _run(desk, heart) as running,
     ):
+        prove(running, bench)
         until = time.monotonic() + _RUN_S
         while not desk.stop.is_set():
             expected = _due(running)
@@ -184,6 +186,10 @@ def _run(desk: Desk, heart: Heartbeat) -> Iterator[Desk]:
         exit_code = ExitCode.DONE
     except KeyboardInterrupt:
         exit_code = ExitCode.INTERRUPTED
+        raise
+    except SetupFault as fault:
+        exit_code = ExitCode.UNFIT
+        log.warning("run_unfit", reason=fault.reason)
         raise
     finally:
         heart.run_id = None

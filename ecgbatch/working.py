@@ -128,6 +128,23 @@ def work_through(
     return n_done
 
 
+def prove(desk: Desk, bench: Bench) -> None:
+    """Send the run's canary before its first ECG; its outcome stands in `run` alone.
+
+    Raises:
+        SetupFault: `canary_differs`; the detail is the stage.
+    """
+    canary = bench.send_canary(desk.run_id)
+
+    def note() -> None:
+        with transaction(desk.engine) as connection:
+            ledger.note_canary(connection, desk.run_id, canary)
+
+    patiently(desk, note)
+    if canary.stage is not None:
+        raise SetupFault(ReasonCode.CANARY_DIFFERS, canary.stage)
+
+
 def patiently(desk: Desk, act: Callable[[], _Answer]) -> _Answer:
     """Do it again while the database is away: no ECG is to blame, and no worker ends for it.
 

@@ -18,8 +18,9 @@ from ecgbatch.terms import ReasonCode
 def command(allow_root: bool, config_file: Path | None, db_url: str | None, as_json: bool) -> None:
     """Scan the source by a timetable and keep workers scoring, until SIGTERM.
 
-    What it does and when stands in the tables [service] and [alerts] of the settings. It answers
-    /healthz, /readyz and /metrics on the loopback address and sends alarms by webhook and e-mail.
+    What it does and when stands in the tables [service], [verification] and [alerts] of the
+    settings. It computes a sample of results again, answers /healthz, /readyz and /metrics on the
+    loopback address, and sends alarms by webhook and e-mail.
     SIGTERM ends it when each worker has finished the ECG in its hands, a second one at once.
 
     Exit code 0: told to stop. 4: the set-up is unfit. 70: internal.
@@ -33,7 +34,6 @@ def command(allow_root: bool, config_file: Path | None, db_url: str | None, as_j
 
     settings = settings_from(config_file, db_url)
     telemetry.configure(settings.log.level)
-    worker = ["work", "--config", str(config_file.absolute())]
-    serve(settings, worker, lambda line: click.echo(line, err=True), stop)
+    serve(settings, config_file.absolute(), lambda line: click.echo(line, err=True), stop)
     if as_json:
         print_json({"ended": "told to stop", "at_once": stop.is_urgent()})

@@ -8,7 +8,13 @@ from pathlib import Path
 import click
 
 from ecgbatch.cli.options import print_json, print_table, settings_from, settings_options
-from ecgbatch.cli.tables import print_attention, print_counts, print_reasons, print_service
+from ecgbatch.cli.tables import (
+    print_attention,
+    print_counts,
+    print_proofs,
+    print_reasons,
+    print_service,
+)
 from ecgbatch.reasons import advice
 from ecgbatch.store.queries import Failure
 from ecgbatch.terms import DEMONSTRATION_NOTICE, Disposition, ExitCode
@@ -31,7 +37,7 @@ def command(
     Exit code 0: nothing needs a person. 1: failed or unsupported items are not acknowledged.
     """
     from ecgbatch.preparation import open_to_read
-    from ecgbatch.store import alarms, bundles, control, health, ledger, overview, queries
+    from ecgbatch.store import alarms, bundles, control, health, ledger, overview, proofs, queries
     from ecgbatch.store.engine import transaction
 
     engine = open_to_read(settings_from(config_file, db_url))
@@ -46,6 +52,7 @@ def command(
         scan = health.last_scan(connection)
         beats = health.beats(connection, moment - _SHOWN)
         holding = alarms.holding(connection)
+        proven = proofs.read(connection)
         failures = queries.failures(connection) if with_failures else []
         stuck = overview.stuck(connection) if with_failures else []
     exit_code = ExitCode.ATTENTION if attention else ExitCode.DONE
@@ -61,6 +68,10 @@ def command(
                 {"kind": beat.kind, "age_s": round(beat.age_s(moment), 1)} for beat in beats
             ],
             "alarms": [{"name": one.name, "since_at": one.since_at} for one in holding],
+            "canary": proven.canary,
+            "verified": proven.verified,
+            "verified_at": proven.verified_at,
+            "differing": proven.differing,
             "attention": attention,
         }
         print_json(answer | ({"failures": failures, "stuck": stuck} if with_failures else {}))
@@ -76,6 +87,7 @@ def command(
         ended = runs[0].exit_code
         state = "not ended" if ended is None else f"exit code {ended}"
         click.echo(f"last run: {runs[0].run_id}, {runs[0].started_at:%Y-%m-%d %H:%M:%S}Z, {state}")
+    print_proofs(proven)
     print_service(scan, beats, holding, moment)
     print_reasons(reasons)
     if with_failures:

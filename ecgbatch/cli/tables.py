@@ -10,6 +10,7 @@ from ecgbatch.reasons import advice
 from ecgbatch.store.alarms import Change
 from ecgbatch.store.health import Beat, ScanRow
 from ecgbatch.store.overview import ReasonCount
+from ecgbatch.store.proofs import Proofs
 from ecgbatch.store.queries import LatestRisk
 from ecgbatch.terms import Disposition, Vessel
 
@@ -39,6 +40,17 @@ def print_service(
         click.echo(f"{beat.kind}: seen {beat.age_s(moment):.0f} s ago")
     for alarm in alarms:
         click.echo(f"alarm: {alarm.name} since {alarm.since_at:%Y-%m-%d %H:%M:%S}Z")
+
+
+def print_proofs(proven: Proofs) -> None:
+    """The newest canary, and what came of the results that were computed again."""
+    if proven.canary is not None:
+        click.echo(f"last canary: {proven.canary.at:%Y-%m-%d %H:%M:%S}Z, {proven.canary.outcome}")
+    parts = [f"{outcome} {number}" for outcome, number in proven.verified.items() if number]
+    if proven.verified_at is not None:
+        click.echo(f"verified: {', '.join(parts)}; last {proven.verified_at:%Y-%m-%d %H:%M:%S}Z")
+    if proven.differing:
+        click.echo(f"{proven.differing} current results differ: see `ecgbatch verify`")
 
 
 def print_attention(number: int) -> None:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from ecgbatch.settings import Alerts
 from ecgbatch.store.health import Health
+from ecgbatch.store.proofs import Proofs
 from ecgbatch.terms import ReasonCode
 
 
@@ -19,6 +20,8 @@ class Alarm(StrEnum):
     QUEUE_OLD = "queue_old"
     FAILURES_OPEN = "failures_open"
     LEDGER_UNBALANCED = "ledger_unbalanced"
+    CANARY_DIFFERS = "canary_differs"
+    REPLAY_DIFFERS = "replay_differs"
     DISK_LOW = "disk_low"
     HALTED_LONG = "halted_long"
 
@@ -40,6 +43,12 @@ ADVICE: dict[Alarm, str] = {
     "--failures` names them and what to do; then retry or acknowledge them.",
     Alarm.LEDGER_UNBALANCED: "The ledger does not add up. Stop the service, keep the database as "
     "it is, run `ecgbatch ledger check` and report what it finds.",
+    Alarm.CANARY_DIFFERS: "A golden ECG does not come out as it must on some machine, so "
+    "nothing is scored there. v_run_health says which worker; `ecgbatch doctor` there, at what "
+    "stage.",
+    Alarm.REPLAY_DIFFERS: "A current result came out otherwise when it was computed again from its "
+    "file. The table verification says which and at what stage, `ecgbatch verify` computes it once "
+    "more. It ends when a later replay agrees, or the ECG is scored again.",
     Alarm.DISK_LOW: "The disk of the database is nearly full. Free space; workers wait and go on "
     "by themselves.",
     Alarm.HALTED_LONG: "Claims have been halted for long. `ecgbatch resume` lets them go on.",
@@ -172,8 +181,17 @@ def _of_the_database(facts: Facts, health: Health, limits: Alerts) -> Iterator[H
     if health.unaccounted:
         unbalanced = ReasonCode.LEDGER_UNBALANCED
         yield Holding(Alarm.LEDGER_UNBALANCED, health.unaccounted, 0, unbalanced)
+    yield from _of_the_proofs(health.proofs)
     if not health.alive("work", facts.worker_silent_s) and not _is_new(facts, health):
         yield Holding(Alarm.WORKERS_GONE, 0, 1)
+
+
+def _of_the_proofs(proofs: Proofs) -> Iterator[Holding]:
+    if proofs.unfit_machines:
+        differs = ReasonCode.CANARY_DIFFERS
+        yield Holding(Alarm.CANARY_DIFFERS, proofs.unfit_machines, 0, differs)
+    if proofs.differing:
+        yield Holding(Alarm.REPLAY_DIFFERS, proofs.differing, 0)
 
 
 def _is_new(facts: Facts, health: Health) -> bool:

@@ -9,17 +9,21 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def main(parent: int, arguments: list[str]) -> None:
-    """Run `ecgbatch` with these arguments in this process.
-
-    Args:
-        parent: process id of the service; when it ends, however it ends, this process gets a
-            SIGTERM, and ends as it does on any other.
-    """
+def end_with(parent: int) -> None:
+    """When the process `parent` ends, however it ends, this one gets a SIGTERM."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def main(parent: int, arguments: list[str]) -> None:
+    """Run `ecgbatch` with these arguments in this process.
+
+    Args:
+        parent: process id of the service; with it this process ends as on any SIGTERM.
+    """
+    end_with(parent)
     sys.argv = ["ecgbatch", *arguments]
     # By name: the command line stands above the service, which is never its importer.
     runpy.run_module("ecgbatch", run_name="__main__")

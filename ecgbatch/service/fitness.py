@@ -6,17 +6,27 @@ from datetime import UTC, datetime
 from ecgbatch.service import timetable
 from ecgbatch.service.mail import mail
 from ecgbatch.service.webhook import webhook
-from ecgbatch.settings import Settings
+from ecgbatch.settings import Service, Settings
 
 
 def looks(settings: Settings) -> dict[str, Callable[[], str]]:
     """By name: what tells how it is, or raises SetupFault. Nothing is sent."""
-    return {"timetable": lambda: _timetable(settings), "alarms": lambda: _ways(settings)}
+    return {
+        "timetable": lambda: _timetable(settings.service),
+        "verification": lambda: _verification(settings),
+        "alarms": lambda: _ways(settings),
+    }
 
 
-def _timetable(settings: Settings) -> str:
-    due = timetable.trigger(settings.service).get_next_fire_time(None, datetime.now(UTC))
-    found = timetable.title(settings.service)
+def _verification(settings: Settings) -> str:
+    number = settings.verification.sample
+    found = _timetable(timetable.of_samples(settings), "verification")
+    return f"{number} results computed again, {found}" if number else "switched off"
+
+
+def _timetable(service: Service, table: str = "service") -> str:
+    due = timetable.trigger(service, table).get_next_fire_time(None, datetime.now(UTC))
+    found = timetable.title(service)
     return found if due is None else f"{found}; next {due.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 

@@ -10,6 +10,8 @@ from ecgbatch.terms import ReasonCode
 _UNITS: dict[Alarm, str] = {
     Alarm.FAILURES_OPEN: "ECGs",
     Alarm.LEDGER_UNBALANCED: "items",
+    Alarm.CANARY_DIFFERS: "machines",
+    Alarm.REPLAY_DIFFERS: "results",
     Alarm.DISK_LOW: "bytes",
     Alarm.WORKERS_GONE: "workers",
     Alarm.SOURCE_UNAVAILABLE: "",

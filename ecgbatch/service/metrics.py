@@ -69,6 +69,7 @@ def _of_the_database(snapshot: Snapshot, health: Health, own: Own) -> list[Metri
         one("workers", "Workers of all services that live.", health.alive("work", own.silent_s)),
         many("heartbeat_age_seconds", "Newest sign of life, by kind.", "kind", _beats(health)),
         one("halted", "Whether an operator has halted all claims.", health.halted_at is not None),
+        *_proofs(health),
         _bundle(health),
     ]
 
@@ -83,6 +84,17 @@ def _bundle(health: Health) -> Metric:
         "is_clinical": str(champion.is_clinical).lower(),
     }
     return one("bundle_info", text, 1, labels)
+
+
+def _proofs(health: Health) -> list[Metric]:
+    proofs = health.proofs
+    age = _age(health, proofs.verified_at)
+    return [
+        one("unfit_machines", "Machines whose newest canary differs.", proofs.unfit_machines),
+        many("verified_results", "By newest replay.", "outcome", proofs.verified),
+        one("differing_results", "Current, and another when replayed.", proofs.differing),
+        one("last_verification_age_seconds", "Since a result was last replayed.", age),
+    ]
 
 
 def _beats(health: Health) -> dict[str, float]:

@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from socket import gethostname
 
 from ecgbatch import telemetry
@@ -17,6 +18,7 @@ from ecgbatch.service.mail import mail
 from ecgbatch.service.metrics import Own, metrics
 from ecgbatch.service.monitor import Monitor
 from ecgbatch.service.outbox import Outbox, Send
+from ecgbatch.service.sampler import Sampler
 from ecgbatch.service.schedule import Schedule
 from ecgbatch.service.webhook import webhook
 from ecgbatch.service.workers import Workers
@@ -33,15 +35,14 @@ _MONITOR_SILENT_S = 300.0
 _DATABASE_AWAY_S = 600.0
 """After that a new process may fare better than this one; until then it only waits."""
 _LAST_MESSAGES_S = 5.0
+_LAST_RESULT_S = 5.0
 
 
-def serve(
-    settings: Settings, command: Sequence[str], notice: Callable[[str], None], stop: Stop
-) -> None:
+def serve(settings: Settings, config: Path, notice: Callable[[str], None], stop: Stop) -> None:
     """Scan when it is due, keep workers alive and tell how things are, until `stop`.
 
     Args:
-        command: arguments of ecgbatch that make a worker, for example `work --config FILE`.
+        config: the file that the settings come from, for the workers.
 
     Raises:
         SetupFault: the set-up is unfit; nothing was started.
@@ -54,7 +55,7 @@ def serve(
         bundle_for(settings, engine)
         for line in (*notices, *made):
             notice(line)
-        _Service(settings, engine, reader, command, stop).run()
+        _Service(settings, engine, reader, config, stop).run()
     finally:
         reader.dispose()
         engine.dispose()
@@ -68,7 +69,7 @@ class _Service:
         settings: Settings,
         engine: Engine,
         reader: Engine,
-        command: Sequence[str],
+        config: Path,
         stop: Stop,
     ) -> None:
         own = settings.service
@@ -89,7 +90,9 @@ class _Service:
             outbox=self._outbox,
             database=sqlite_path(settings.database_url()),
         )
-        self._workers = Workers(own.workers, command, _threads(settings))
+        worker = ("work", "--config", str(config))
+        self._workers = Workers(own.workers, worker, _threads(settings))
+        self._sampler = Sampler(settings, config, identity, _threads(settings))
         self._notifier = notify.Notifier(os.environ)
         self._beaten = 0.0
 
@@ -113,6 +116,7 @@ class _Service:
 
     def _turn(self) -> None:
         self._workers.tend()
+        self._sampler.tend()
         self._schedule.watch_clock()
         beat_s = self._notifier.beat_s
         if beat_s is None or time.monotonic() - self._beaten < beat_s:
@@ -127,6 +131,7 @@ class _Service:
         telemetry.logger().info("service_stopping")
         self._notifier.tell(notify.STOPPING)
         self._schedule.stop()
+        self._sampler.stop(0.0 if self._stop.is_urgent() else _LAST_RESULT_S, self._stop.is_urgent)
         killed = self._workers.stop(self._settings.service.stop_s, self._stop.is_urgent)
         while not self._schedule.is_idle(0.1):
             if time.monotonic() >= until or self._stop.is_urgent():

@@ -10,7 +10,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from ecgbatch.errors import SetupFault
-from ecgbatch.settings import Service
+from ecgbatch.settings import Service, Settings
 from ecgbatch.terms import ReasonCode
 
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -80,8 +80,19 @@ def _moments(wall: datetime, zone: ZoneInfo) -> list[datetime]:
     return sorted(set(shown)) or both[:1]
 
 
-def trigger(service: Service) -> BaseTrigger:
+def of_samples(settings: Settings) -> Service:
+    """When samples of replays are due, as if it were for scans; in the time zone of the scans."""
+    own = settings.verification
+    return settings.service.model_copy(
+        update={"schedule": own.schedule, "interval_s": own.interval_s}
+    )
+
+
+def trigger(service: Service, table: str = "service") -> BaseTrigger:
     """The trigger of the settings; two services with equal settings have equal due times.
+
+    Args:
+        table: of the settings, in which the fields stand.
 
     Raises:
         SetupFault: SETTINGS_INVALID, fields that are no cron fields or an unknown time zone.
@@ -95,7 +106,7 @@ def trigger(service: Service) -> BaseTrigger:
     try:
         return WallClockTrigger(_fields(service.schedule), zone)
     except ValueError:
-        raise SetupFault(ReasonCode.SETTINGS_INVALID, "service.schedule") from None
+        raise SetupFault(ReasonCode.SETTINGS_INVALID, f"{table}.schedule") from None
 
 
 def title(service: Service) -> str:

@@ -108,12 +108,24 @@ class Workers:
         telemetry.logger().warning("worker_ended", exit_code=exit_code, seconds=round(lived_s, 1))
 
     def _start(self) -> Process:
-        environment = {k: v for k, v in os.environ.items() if k not in _NOT_THEIRS}
-        # Always this interpreter, and arguments of ours alone.
-        return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", "ecgbatch.service.child", str(os.getpid()), *self.command],
-            stdin=subprocess.DEVNULL,
-            # Ctrl-C at a terminal reaches the service alone, which tells them once.
-            process_group=0,
-            env={**environment, **self.environment},
-        )
+        return start_child("ecgbatch.service.child", self.command, self.environment)
+
+
+def start_child(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Process:
+    """A process of this interpreter that is told the number of this one first.
+
+    Args:
+        environment: beside what the service itself was given.
+
+    Raises:
+        OSError: no process, memory or file descriptor is left for it.
+    """
+    ours = {k: v for k, v in os.environ.items() if k not in _NOT_THEIRS}
+    # Always this interpreter, and arguments of ours alone.
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-P", "-m", module, str(os.getpid()), *arguments],
+        stdin=subprocess.DEVNULL,
+        # Ctrl-C at a terminal reaches the service alone, which tells them once.
+        process_group=0,
+        env={**ours, **environment},
+    )

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-_TABLES = ("result", "score", "event", "audit")
+_TABLES = ("result", "score", "event", "audit", "verification")
 _ON_SQLITE = ("no_update", "no_delete")
 _ON_POSTGRESQL = ("append_only",)
 _CHAINED = ("event_chained", "audit_chained")

@@ -22,11 +22,12 @@ from sqlalchemy import (
 )
 
 from ecgbatch.reasons import Unknown, known
-from ecgbatch.store import bundles
+from ecgbatch.store import bundles, proofs
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.columns import UtcTime
 from ecgbatch.store.engine import now, take_time
 from ecgbatch.store.firings import SUCCESSES
+from ecgbatch.store.proofs import Proofs
 from ecgbatch.store.runs import SCAN
 from ecgbatch.store.tables import event, result, run, work
 from ecgbatch.store.tables_ledger import control, heartbeat
@@ -95,6 +96,7 @@ class Health:
         beats: processes that were seen within a day, newest first.
         halted_at: since when nothing is claimed.
         last_event: number of the newest event.
+        proofs: what canaries and replays say.
     """
 
     moment: datetime
@@ -111,6 +113,7 @@ class Health:
     halted_at: datetime | None
     champion: BundleRow | None = field(repr=False)
     last_event: int
+    proofs: Proofs = field(default_factory=Proofs)
 
     def alive(self, kind: str, within_s: float) -> int:
         """How many processes of a kind were seen within so many seconds."""
@@ -157,6 +160,7 @@ def read(connection: Connection, source_id: int | None = None) -> Health:
         halted_at=connection.execute(select(control.c.halted_at)).scalar(),
         champion=bundles.champion(connection),
         last_event=connection.execute(newest_event).scalar() or 0,
+        proofs=proofs.read(connection),
     )
 
 

@@ -12,7 +12,7 @@ from ecgbatch.store.discovery import Noted, mark_missing, note, present_items, u
 from ecgbatch.store.engine import WHOLE_TABLES_S, now, take_time
 from ecgbatch.store.finish import finish
 from ecgbatch.store.leases import beat, bury, holders, leave, release, release_all, renew
-from ecgbatch.store.runs import end_run, ensure_source, start_run
+from ecgbatch.store.runs import end_run, ensure_source, note_canary, start_run
 from ecgbatch.terms import Disposition, ReasonCode
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "leave",
     "mark_missing",
     "note",
+    "note_canary",
     "now",
     "present_items",
     "release",

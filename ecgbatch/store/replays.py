@@ -148,6 +148,25 @@ def of_record(engine: Engine, record: str) -> KeptResult:
     raise SetupFault(ReasonCode.RECORD_UNKNOWN, "the recording has no result to replay")
 
 
+def of_results(engine: Engine, result_ids: Sequence[int]) -> Iterator[KeptResult]:
+    """Those of these results that exist, in the order asked for, current or not."""
+    yield from _kept(engine, result_ids)
+
+
+def which_are_current(connection: Connection, result_ids: Sequence[int]) -> set[int]:
+    """Those of `result_ids` that `current_results` gives."""
+    if not result_ids:
+        return set()
+    champions = _champions(connection)
+    found: set[int] = set()
+    for rank in range(len(champions)):
+        current = _of_current(result.c.result_id, champions, rank)
+        found |= set(
+            connection.execute(current.where(result.c.result_id.in_(result_ids))).scalars()
+        )
+    return found
+
+
 def _champions(connection: Connection) -> list[str]:
     """Present and former champions of the present one's kind, in the order of v_latest_risk."""
     is_open = func.max(case((activation.c.to_at.is_(None), 1), else_=0))

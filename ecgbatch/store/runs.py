@@ -16,6 +16,8 @@ OPERATOR = "operator"
 """Kind of the short run that an operator's act opens for its events."""
 SCAN = "scan"
 """Kind of a scan of a source that scores nothing."""
+VERIFY = "verify"
+"""Kind of a run that computes results again and writes none."""
 
 
 def ensure_source(
@@ -69,18 +71,21 @@ def start_run(connection: Connection, kind: str, source_id: int | None, worker: 
     return int(connection.execute(started.returning(run.c.run_id)).scalar_one())
 
 
+def note_canary(connection: Connection, run_id: int, outcome: str) -> None:
+    """Write down what became of the run's canary: the only trace that it leaves."""
+    connection.execute(update(run).where(run.c.run_id == run_id).values(canary=outcome))
+
+
 def end_run(
     connection: Connection,
     run_id: int,
     exit_code: int,
     counts: Mapping[str, int],
-    canary: str | None = None,
 ) -> None:
     """Close a run; the length and the last hash of its events show if any are cut off later.
 
     Args:
         counts: how many ECGs ended as what in this run; keys are dispositions.
-        canary: what became of the golden ECGs, or None where none were scored.
     """
     events, head = events_head(connection, run_id)
     text = json.dumps(dict(counts), sort_keys=True, separators=(",", ":"))
@@ -91,7 +96,6 @@ def end_run(
             ended_at=now(connection),
             exit_code=exit_code,
             counts=text,
-            canary=canary,
             events=events,
             chain_head=head,
         )

@@ -94,3 +94,15 @@ def _create_verification() -> None:
         _check("stage", "stage IN ('bytes', 'signal', 'preprocessing', 'net', 'strata')"),
     )
     op.create_index(op.f("ix_verification_result_id"), "verification", ["result_id"])
+    if op.get_context().dialect.name == "sqlite":
+        for act in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER verification_no_{act.lower()} BEFORE {act} ON verification\n"
+                "BEGIN SELECT RAISE(ABORT, 'verification is append-only'); END"
+            )
+    else:
+        op.execute(
+            "CREATE TRIGGER verification_append_only"
+            " BEFORE UPDATE OR DELETE OR TRUNCATE ON verification\n"
+            "FOR EACH STATEMENT EXECUTE FUNCTION ecgbatch_append_only()"
+        )

@@ -224,7 +224,8 @@ def test_acknowledgement_is_cleared_when_the_item_is_worked_again(inbox: Site) -
 def test_run_health_counts_what_the_run_wrote(inbox: Site) -> None:
     inbox.arrive(scored(facts("e1")), "a")
     run_id = inbox.provenance.run_id
-    ledger.end_run(inbox.connection, run_id, 0, {"scored": 1, "failed": 2}, canary="ok")
+    ledger.note_canary(inbox.connection, run_id, "passed")
+    ledger.end_run(inbox.connection, run_id, 0, {"scored": 1, "failed": 2})
 
     row = (
         inbox.connection.execute(text("SELECT * FROM v_run_health WHERE kind = 'run-once'"))
@@ -233,7 +234,7 @@ def test_run_health_counts_what_the_run_wrote(inbox: Site) -> None:
     )
     assert (row["results_written"], row["scored"], row["failed"], row["rejected"]) == (1, 1, 2, 0)
     (run,) = queries.last_runs(inbox.connection, 5)
-    assert (run.source_id, run.exit_code, run.canary) == (inbox.source_id, 0, "ok")
+    assert (run.source_id, run.exit_code, run.canary) == (inbox.source_id, 0, "passed")
     assert run.duration_s is not None
     assert 0 <= run.duration_s < 300
 

@@ -8,6 +8,7 @@ import pytest
 from ecgbatch.service.alerts import ADVICE, Alarm, Facts, holding, judged
 from ecgbatch.settings import load_settings
 from ecgbatch.store.health import Beat, Health
+from ecgbatch.store.proofs import Proofs
 from ecgbatch.terms import Disposition, ReasonCode, WorkState
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -58,6 +59,8 @@ CASES = {
     Alarm.QUEUE_OLD: but(oldest_waiting_at=NOW - timedelta(hours=5)),
     Alarm.FAILURES_OPEN: but(failures={ReasonCode.FORMAT_PDF: 2, ReasonCode.SIZE_MISMATCH: 1}),
     Alarm.LEDGER_UNBALANCED: but(unaccounted=1),
+    Alarm.CANARY_DIFFERS: but(proofs=Proofs(unfit_machines=1)),
+    Alarm.REPLAY_DIFFERS: but(proofs=Proofs(differing=2)),
     Alarm.DISK_LOW: but(free_bytes=1000),
     Alarm.HALTED_LONG: but(halted_at=NOW - timedelta(hours=2)),
 }

@@ -10,7 +10,8 @@ from ecgbatch.service.monitor import Snapshot
 from ecgbatch.settings import load_settings
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.health import Health
-from ecgbatch.terms import Disposition, WorkState
+from ecgbatch.store.proofs import Proofs
+from ecgbatch.terms import Disposition, ReplayOutcome, WorkState
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
@@ -27,6 +28,8 @@ _ALWAYS = {
     Alarm.SOURCE_UNAVAILABLE: "the newest scan did not find the source",
     Alarm.WORKERS_GONE: "no worker was seen for `work.lease_s`",
     Alarm.LEDGER_UNBALANCED: "any item that the ledger cannot explain",
+    Alarm.CANARY_DIFFERS: "the newest canary of a machine, within a day, differs",
+    Alarm.REPLAY_DIFFERS: "the newest replay of any current result differs",
 }
 
 
@@ -66,6 +69,7 @@ def _metrics() -> str:
         halted_at=None,
         champion=BundleRow("0", "n", "1", is_clinical=False),
         last_event=0,
+        proofs=Proofs(verified=dict.fromkeys(ReplayOutcome, 0), verified_at=moment),
     )
     own = Own("0", 1, 0, 0.0, 1.0, {})
     rows = ["| metric | meaning |", "|---|---|"]
