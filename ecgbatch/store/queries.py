@@ -19,7 +19,7 @@ from sqlalchemy import (
 from ecgbatch.reasons import Unknown, known
 from ecgbatch.store.columns import UtcTime, WallClock
 from ecgbatch.store.detail import show
-from ecgbatch.store.runs import ACTIVATION, OPERATOR
+from ecgbatch.store.runs import CHALLENGER, OPERATOR
 from ecgbatch.terms import Disposition, ReasonCode, Stratum, Vessel
 
 __all__ = [
@@ -89,6 +89,8 @@ _HEALTH: TableClause = table(
     column("canary"),
     column("results_written"),
 )
+_ACTIVATION = "activate"
+"""Kind that such a run had before there was an audit row for an activation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +204,10 @@ def latest_risks(connection: Connection, limit: int | None = None) -> list[Lates
 
 
 def last_runs(connection: Connection, limit: int) -> list[RunRow]:
-    """The newest runs, newest first, without the short ones that acts by hand have for events."""
+    """The newest runs, newest first, without challengers' and those that acts by hand have."""
     newest = (
         select(_HEALTH)
-        .where(_HEALTH.c.kind.not_in((ACTIVATION, OPERATOR)))
+        .where(_HEALTH.c.kind.not_in((CHALLENGER, _ACTIVATION, OPERATOR)))
         .order_by(_HEALTH.c.run_id.desc())
         .limit(limit)
     )
