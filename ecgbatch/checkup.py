@@ -6,13 +6,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
-from ecgbatch.admission import bundle_for, load_scorer
+from ecgbatch.admission import bundle_for, find_bundle, load_scorer
 from ecgbatch.errors import EcgbatchError
 from ecgbatch.preparation import open_to_read, site_key
 from ecgbatch.provenance import code_version, library_versions
 from ecgbatch.settings import Settings
 from ecgbatch.sources.registry import open_source
-from ecgbatch.store.engine import Engine, sqlite_path
+from ecgbatch.store import bundles
+from ecgbatch.store.bundles import BundleRow
+from ecgbatch.store.engine import Engine, sqlite_path, transaction
 from ecgbatch.store.migrate import head
 
 _LITTLE_SPACE = 1 << 30
@@ -45,6 +47,8 @@ def examine(settings: Settings, looks: Mapping[str, Callable[[], str]]) -> Itera
     if engine:
         yield _try("site key", lambda: _key(settings, engine[0]))
         yield _try("bundle", lambda: _bundle(settings, engine[0]))
+        for one in _challengers(engine[0]):
+            yield _try("challenger", partial(_challenger, settings, one))
         engine[0].dispose()
 
 
@@ -93,6 +97,21 @@ def _bundle(settings: Settings, engine: Engine) -> Line:
         True,
         f"{champion.name} {champion.version} ({kind}), digest {champion.digest[:12]}; "
         f"golden ECGs reproduced within {scorer.golden_difference:.1e} with {scorer.runtime}",
+    )
+
+
+def _challengers(engine: Engine) -> list[BundleRow]:
+    with transaction(engine) as connection:
+        return bundles.challengers(connection)
+
+
+def _challenger(settings: Settings, one: BundleRow) -> Line:
+    scorer = load_scorer(settings, one, find_bundle(settings, one))
+    return Line(
+        "challenger",
+        True,
+        f"{one.name} {one.version}, digest {one.digest[:12]}; "
+        f"golden ECGs reproduced within {scorer.golden_difference:.1e}; not shown in views",
     )
 
 

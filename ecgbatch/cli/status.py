@@ -8,7 +8,13 @@ from pathlib import Path
 import click
 
 from ecgbatch.cli.options import print_json, print_table, settings_from, settings_options
-from ecgbatch.cli.tables import print_attention, print_counts, print_reasons, print_service
+from ecgbatch.cli.tables import (
+    print_attention,
+    print_challenges,
+    print_counts,
+    print_reasons,
+    print_service,
+)
 from ecgbatch.reasons import advice
 from ecgbatch.store.queries import Failure
 from ecgbatch.terms import DEMONSTRATION_NOTICE, Disposition, ExitCode
@@ -31,7 +37,7 @@ def command(
     Exit code 0: nothing needs a person. 1: failed or unsupported items are not acknowledged.
     """
     from ecgbatch.preparation import open_to_read
-    from ecgbatch.store import alarms, bundles, control, health, ledger, overview, queries
+    from ecgbatch.store import alarms, bundles, control, health, ledger, overview, queries, standing
     from ecgbatch.store.engine import transaction
 
     engine = open_to_read(settings_from(config_file, db_url))
@@ -39,6 +45,7 @@ def command(
         counts = ledger.balance(connection)
         reasons = overview.reasons(connection)
         champion = bundles.champion(connection)
+        challenges = standing.challenges(connection)
         halt = control.halted(connection)
         runs = queries.last_runs(connection, limit=1)
         attention = queries.attention(connection)
@@ -54,6 +61,9 @@ def command(
             "counts": counts,
             "reasons": reasons,
             "champion": None if champion is None else replace(champion, location=None),
+            "challengers": [
+                replace(one, bundle=replace(one.bundle, location=None)) for one in challenges
+            ],
             "halted": halt,
             "last_run": runs[0] if runs else None,
             "last_scan": scan,
@@ -70,6 +80,7 @@ def command(
         click.echo(f"champion: {champion.name} {champion.version}, digest {champion.digest[:12]}")
         if not champion.is_clinical:
             click.echo(DEMONSTRATION_NOTICE)
+    print_challenges(challenges)
     if halt is not None:
         click.echo(f"halted since {halt.at:%Y-%m-%d %H:%M:%S} UTC by {halt.by}: {halt.why}")
     if runs:

@@ -11,6 +11,7 @@ from ecgbatch.store.alarms import Change
 from ecgbatch.store.health import Beat, ScanRow
 from ecgbatch.store.overview import ReasonCount
 from ecgbatch.store.queries import LatestRisk
+from ecgbatch.store.standing import Challenge
 from ecgbatch.terms import Disposition, Vessel
 
 
@@ -39,6 +40,16 @@ def print_service(
         click.echo(f"{beat.kind}: seen {beat.age_s(moment):.0f} s ago")
     for alarm in alarms:
         click.echo(f"alarm: {alarm.name} since {alarm.since_at:%Y-%m-%d %H:%M:%S}Z")
+
+
+def print_challenges(challenges: Sequence[Challenge]) -> None:
+    """How each challenger gets on; nothing where there is none."""
+    for one in challenges:
+        bundle = f"{one.bundle.name} {one.bundle.version}, digest {one.bundle.digest[:12]}"
+        click.echo(f"challenger: {bundle}: {one.results} results, {one.waiting} waiting")
+        if one.unfit_since is not None and one.reason is not None:
+            since = f"{one.unfit_since:%Y-%m-%d %H:%M:%S}Z"
+            click.echo(f"  not usable since {since}: {one.reason}. {advice(one.reason)}")
 
 
 def print_attention(number: int) -> None:
