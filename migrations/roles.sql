@@ -48,7 +48,9 @@ BEGIN
     'alembic_version', 'source', 'item', 'recording', 'work', 'result', 'score', 'finding', 'run',
     'bundle', 'bundle_stratum', 'activation', 'event', 'audit', 'supersession', 'rescore', 'control',
     'firing', 'heartbeat', 'alert', 'patient', 'verification', 'v_disposition', 'v_failures',
-    'v_latest_risk', 'v_run_health', 'identity.patient_identifier'
+    'v_latest_risk', 'v_as_of', 'v_worklist', 'v_patient_history', 'v_strata_daily',
+    'v_run_health', 'v_gate_rates', 'v_bundle_comparison', 'v_bundle_stratum',
+    'identity.patient_identifier'
   ] LOOP
     IF to_regclass(object_name) IS NOT NULL THEN
       EXECUTE format('ALTER TABLE %s OWNER TO ecgbatch_owner', to_regclass(object_name));
@@ -70,15 +72,20 @@ DECLARE
 BEGIN
   FOR grants IN SELECT * FROM (VALUES
     -- The reader sees numbers without patients, and that alone.
-    ('ecgbatch_reader', 'SELECT', ARRAY['alembic_version', 'v_run_health']),
+    ('ecgbatch_reader', 'SELECT', ARRAY[
+      'alembic_version', 'v_strata_daily', 'v_run_health', 'v_gate_rates', 'v_bundle_comparison',
+      'v_bundle_stratum']),
     -- Clinical users see risks under pseudonyms, and no place of a file.
-    ('ecgbatch_clinical', 'SELECT', ARRAY['alembic_version', 'v_run_health', 'v_latest_risk']),
+    ('ecgbatch_clinical', 'SELECT', ARRAY[
+      'alembic_version', 'v_strata_daily', 'v_run_health', 'v_gate_rates', 'v_bundle_comparison',
+      'v_bundle_stratum', 'v_latest_risk', 'v_as_of', 'v_worklist', 'v_patient_history']),
     -- The worker. Results, scores and events it only adds; audit it cannot touch.
     ('ecgbatch_worker', 'SELECT', ARRAY[
       'alembic_version', 'source', 'item', 'recording', 'work', 'result', 'score', 'finding', 'run',
       'bundle', 'bundle_stratum', 'activation', 'event', 'supersession', 'rescore', 'control',
       'firing', 'heartbeat', 'alert', 'patient', 'verification', 'v_disposition', 'v_failures',
-      'v_latest_risk', 'v_run_health']),
+      'v_latest_risk', 'v_as_of', 'v_worklist', 'v_patient_history', 'v_strata_daily',
+      'v_run_health', 'v_gate_rates', 'v_bundle_comparison', 'v_bundle_stratum']),
     ('ecgbatch_worker', 'INSERT', ARRAY[
       'source', 'item', 'recording', 'work', 'result', 'score', 'finding', 'run', 'event',
       'supersession', 'firing', 'heartbeat', 'alert', 'verification']),
@@ -92,7 +99,9 @@ BEGIN
       'alembic_version', 'source', 'item', 'recording', 'work', 'result', 'score', 'finding', 'run',
       'bundle', 'bundle_stratum', 'activation', 'event', 'audit', 'supersession', 'rescore',
       'control', 'firing', 'heartbeat', 'alert', 'patient', 'verification', 'v_disposition',
-      'v_failures', 'v_latest_risk', 'v_run_health']),
+      'v_failures', 'v_latest_risk', 'v_as_of', 'v_worklist', 'v_patient_history',
+      'v_strata_daily', 'v_run_health', 'v_gate_rates', 'v_bundle_comparison',
+      'v_bundle_stratum']),
     ('ecgbatch_operator', 'INSERT', ARRAY[
       'work', 'run', 'bundle', 'bundle_stratum', 'activation', 'event', 'audit', 'supersession',
       'rescore', 'control', 'patient']),

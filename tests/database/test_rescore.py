@@ -20,6 +20,7 @@ from ecgbatch.terms import Disposition, ReasonCode
 from tests.support.ledger import (
     CHAMPION,
     OTHER,
+    PIPELINE,
     STRATA,
     Site,
     activate,
@@ -72,7 +73,7 @@ def test_new_result_stands_beside_the_old_one_and_is_shown(inbox: Site) -> None:
     assert risks(inbox) == [0.8]
     rows = select(result.c.pipeline_id, result.c.any_vessel_risk).order_by(result.c.result_id)
     assert [tuple(row) for row in inbox.connection.execute(rows)] == [
-        ("1-test", 0.7),
+        (PIPELINE, 0.7),
         ("2-test", 0.8),
     ]
     assert inbox.state("a") == [("scored", None)]

@@ -25,6 +25,14 @@ pytestmark = pytest.mark.postgres
 
 TABLES = (*metadata.tables, "alembic_version")
 VIEWS = tuple(views_0004("postgresql"))
+OF_AN_ECG = {
+    *(column.name for column in metadata.tables["recording"].c),
+    *(column.name for column in metadata.tables["patient"].c),
+    *("item_id", "result_id", "work_id", "locator", "fingerprint", "current_key", "ecg_date"),
+}
+WITHOUT_PATIENTS = {
+    *("v_strata_daily", "v_run_health", "v_gate_rates", "v_bundle_comparison", "v_bundle_stratum"),
+}
 APPEND_ONLY = ("result", "score", "event", "audit")
 
 
@@ -207,8 +215,8 @@ def test_the_owner_can_so_the_tests_of_the_others_can_fail(site: Hospital) -> No
 @pytest.mark.parametrize(
     ("role", "views"),
     [
-        ("reader", {"v_run_health"}),
-        ("clinical", {"v_run_health", "v_latest_risk"}),
+        ("reader", WITHOUT_PATIENTS),
+        ("clinical", set(VIEWS) - {"v_disposition", "v_failures"}),
         ("operator", set(VIEWS)),
         ("worker", set(VIEWS)),
         ("identity", set()),
@@ -216,6 +224,18 @@ def test_the_owner_can_so_the_tests_of_the_others_can_fail(site: Hospital) -> No
 )
 def test_each_role_sees_its_views(site: Hospital, role: str, views: set[str]) -> None:
     assert allowed(site, role, "SELECT * FROM {} LIMIT 1", VIEWS) == views
+
+
+def test_no_column_that_the_reader_sees_is_of_a_patient_or_an_ecg(site: Hospital) -> None:
+    with site.connect("reader") as connection:
+        seen = connection.execute(
+            "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+            " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')"
+            " AND a.attnum > 0 AND has_column_privilege(c.oid, a.attnum, 'SELECT')"
+        ).fetchall()
+
+    assert {view for view, _ in seen} == {*WITHOUT_PATIENTS, "alembic_version"}
+    assert {column for _, column in seen}.isdisjoint(OF_AN_ECG)
 
 
 @pytest.mark.parametrize("role", ["reader", "clinical", "identity"])

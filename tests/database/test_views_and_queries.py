@@ -55,6 +55,8 @@ LATEST_RISK = [
     "bundle_version",
     "is_clinical",
     "is_current_bundle",
+    "result_id",
+    "bundle_digest",
 ]
 
 FAILED = Quarantined(None, ReasonCode.XML_INVALID, "decode")

@@ -29,7 +29,7 @@ from ecgbatch.terms import ANY_VESSEL, BundleRole, ReasonCode, Stratum, Vessel
 
 CHAMPION = "a" * 64
 OTHER = "b" * 64
-PIPELINE = "1-test"
+PIPELINE = "1-prep-settings-fp32"
 GRACE_S = 900.0
 
 
