@@ -1,6 +1,7 @@
 """Operators' acts on bundles: activate, promote, roll back, retire. Proven here before anything."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -35,12 +36,10 @@ def activate(
 
     Raises:
         SetupFault: an unfit bundle; BUNDLE_NOT_CLINICAL, a demonstration beside a clinical
-            champion; BUNDLE_NOT_ACTIVE, a challenger of nobody, or of itself.
+            champion; BUNDLE_NOT_ACTIVE, a challenger of nobody.
     """
     if role is BundleRole.CHALLENGER:
-        champion = _champion(engine)
-        if champion.digest == bundle_digest(folder):
-            raise SetupFault(ReasonCode.BUNDLE_NOT_ACTIVE, "this bundle is the champion itself")
+        _champion(engine)
     past = None if since is None else Past(since=since)
     return enter(engine, settings, folder, role, why, past=past)
 
@@ -100,19 +99,37 @@ def retire(engine: Engine, challenger: BundleRow, why: str) -> None:
         bundles.retire(connection, challenger.digest, by=actor(), why=why)
 
 
-def challengers_called(engine: Engine, named: str | None) -> list[BundleRow]:
-    """The challengers that a name, the beginning of a digest or a folder means; None: all."""
+def challengers(engine: Engine) -> list[BundleRow]:
+    """The challengers now."""
     with transaction(engine) as connection:
-        active = bundles.challengers(connection)
-    if named is None:
-        return active
+        return bundles.challengers(connection)
+
+
+def rivals(engine: Engine) -> list[BundleRow]:
+    """Every bundle that the database knows, but the champion."""
+    with transaction(engine) as connection:
+        champion = bundles.champion(connection)
+        return [one for one in bundles.all_known(connection) if one != champion]
+
+
+def called(among: Sequence[BundleRow], named: str) -> list[BundleRow]:
+    """Those that a folder, a name (with or without version) or the beginning of a digest means."""
     if os.path.isdir(named):  # noqa: PTH112 - says no where Path raises
         digest = bundle_digest(Path(named))
-        return [one for one in active if one.digest == digest]
-    by_name = [one for one in active if named in (one.name, f"{one.name} {one.version}")]
+        return [one for one in among if one.digest == digest]
+    by_name = [one for one in among if named in (one.name, f"{one.name} {one.version}")]
     if by_name or len(named) < _LEAST_DIGITS:
         return by_name
-    return [one for one in active if one.digest.startswith(named.lower())]
+    return [one for one in among if one.digest.startswith(named.lower())]
+
+
+def is_champion(engine: Engine, folder: Path) -> bool:
+    """Whether the bundle in `folder` is the champion.
+
+    Raises:
+        SetupFault: there is no champion, or no bundle in the folder.
+    """
+    return _champion(engine).digest == bundle_digest(folder)
 
 
 def _champion(engine: Engine) -> BundleRow:

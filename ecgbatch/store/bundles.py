@@ -101,6 +101,12 @@ def known(connection: Connection, digest: str) -> BundleRow | None:
     return None if row is None else _row(row)
 
 
+def all_known(connection: Connection) -> list[BundleRow]:
+    """Every bundle that was ever registered."""
+    rows = connection.execute(select(bundle).order_by(bundle.c.name, bundle.c.version))
+    return [_row(row) for row in rows]
+
+
 def _active(connection: Connection, role: BundleRole) -> list[BundleRow]:
     rows = connection.execute(
         select(bundle)

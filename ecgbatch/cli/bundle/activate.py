@@ -1,5 +1,6 @@
 """`ecgbatch bundle activate`."""
 
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -54,9 +55,11 @@ def command(
     why = stated(why)
     settings = settings_of(config_file, db_url)
     engine, _ = open_database(settings)
+    if chosen is BundleRole.CHALLENGER and lifecycle.is_champion(engine, folder):
+        raise click.UsageError("this bundle is the champion; it challenges nobody")
     row, change = lifecycle.activate(engine, settings, folder, why, role=chosen, since=since)
     if as_json:
-        print_json({"role": chosen, "bundle": row, "is_new": change.is_new, "given": change.given})
+        print_json({**asdict(row), **asdict(change), "role": chosen})
         return
     again = "" if change.is_new else " (it was already)"
     click.echo(f"{chosen}: {row.name} {row.version}, digest {row.digest}{again}")

@@ -25,9 +25,7 @@ from ecgbatch.cli.options import print_json
     type=click.Choice(["anyecg-ccta", "ecgfounder"]),
     help="Preprocessing that the weights were trained with.",
 )
-@click.option(
-    "--cuts", "cuts_file", type=FILE, help="Cuts file, TOML or JSON; needs a 4-row head."
-)
+@click.option("--cuts", "cuts_file", type=FILE, help="Cuts file, TOML or JSON; needs a 4-row head.")
 @click.option("--name", help="Name of the bundle.")
 @click.option("--version", "version", help="Version of the bundle.")
 @click.option("--clinical", is_flag=True, help="The bundle is for clinical use at this site.")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ecgbatch.cli.bundle.choice import challenger_of, settings_of
+from ecgbatch.cli.bundle.choice import challenger_of, settings_of, without_place
 from ecgbatch.cli.choice import stated
 from ecgbatch.cli.options import print_json, settings_options
 from ecgbatch.terms import DEMONSTRATION_NOTICE
@@ -32,7 +32,7 @@ def command(
     row = challenger_of(engine, challenger)
     before = lifecycle.promote(engine, settings, row, why)
     if as_json:
-        print_json({"champion": row, "before": before})
+        print_json({"champion": without_place(row), "before": without_place(before)})
         return
     click.echo(f"champion: {row.name} {row.version}, digest {row.digest}")
     click.echo(f"before:   {before.name} {before.version}, digest {before.digest}")

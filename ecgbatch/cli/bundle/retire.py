@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ecgbatch.cli.bundle.choice import challenger_of, settings_of
+from ecgbatch.cli.bundle.choice import challenger_of, settings_of, without_place
 from ecgbatch.cli.choice import stated
 from ecgbatch.cli.options import print_json, settings_options
 
@@ -29,6 +29,6 @@ def command(
     row = challenger_of(engine, challenger)
     lifecycle.retire(engine, row, why)
     if as_json:
-        print_json({"retired": row})
+        print_json({"retired": without_place(row)})
         return
     click.echo(f"retired: {row.name} {row.version}, digest {row.digest}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ecgbatch.cli.bundle.choice import FOLDER, settings_of
+from ecgbatch.cli.bundle.choice import FOLDER, settings_of, without_place
 from ecgbatch.cli.choice import stated
 from ecgbatch.cli.options import print_json, settings_options
 from ecgbatch.terms import DEMONSTRATION_NOTICE
@@ -31,7 +31,7 @@ def command(
     engine, _ = open_database(settings)
     row, change = lifecycle.roll_back(engine, settings, why, folder)
     if as_json:
-        print_json({"champion": row, "given": change.given})
+        print_json({"champion": without_place(row), "given": change.given})
         return
     click.echo(f"champion: {row.name} {row.version}, digest {row.digest}")
     click.echo(f"{change.given} ECGs without a result of it wait to be scored by it")

@@ -12,7 +12,9 @@ from ecgbatch.terms import DEMONSTRATION_NOTICE, INTENDED_USE_NOTICE
 @click.command("show")
 @click.argument("folder", type=FOLDER, required=False)
 @settings_options
-def command(folder: Path | None, config_file: Path | None, db_url: str | None, as_json: bool) -> None:
+def command(
+    folder: Path | None, config_file: Path | None, db_url: str | None, as_json: bool
+) -> None:
     """The card of the bundle in FOLDER, or of the database's champion."""
     from ecgbatch.bundle.digest import bundle_digest, read_manifest
 
