@@ -89,7 +89,9 @@ def pairs(
     )
     if since is not None:
         vessels, any_vessel = _later(vessels, since), _later(any_vessel, since)
-    rows = connection.execute(union_all(vessels, any_vessel).order_by("recording_id", "task"))
+    both_kinds = union_all(vessels, any_vessel).subquery()
+    columns = both_kinds.c
+    rows = connection.execute(select(both_kinds).order_by(columns.recording_id, columns.task))
     for recording_id, patient_key, task, before, after, stratum, other_stratum in rows:
         strata = (_stratum(stratum), _stratum(other_stratum))
         yield Pair(recording_id, patient_key, task, before, after, *strata)
