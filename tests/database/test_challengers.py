@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -320,9 +320,11 @@ def test_the_report_agrees_with_the_view(challenged: Site) -> None:
         "gone": ((0.1, 0.1, 0.1, 0.1), (0.9, 0.9, 0.9, 0.9)),
     }
     for name, (of_champion, _) in risks.items():
-        challenged.arrive(scored(facts(name, patient_key="p"), of_champion), name)
+        exported = facts(name, patient_key="p", edit_at=EDITED)
+        challenged.arrive(scored(exported, of_champion), name)
     challenge(challenged, *(scored(facts(name), after) for name, (_, after) in risks.items()))
-    newer = facts("newer", patient_key="p", ecg_id="gone", edit_at=EDITED)
+    later = EDITED + timedelta(days=1)
+    newer = facts("newer", patient_key="p", ecg_id="gone", edit_at=later)
     challenged.arrive(scored(newer), "newer")
 
     found = flips(pairs(challenged.connection, CHAMPION, OTHER))
@@ -342,8 +344,8 @@ def test_the_report_agrees_with_the_view(challenged: Site) -> None:
     rca = found[0]
     assert (rca.n_patients, rca.become_high, rca.leave_high) == (1, 0, 1)
     assert asdict(rca)["counts"] == ((1, 1, 0), (0, 0, 0), (0, 1, 0))
-    later = pairs(challenged.connection, CHAMPION, OTHER, datetime.fromisoformat("2100-01-01"))
-    assert list(later) == []
+    none = pairs(challenged.connection, CHAMPION, OTHER, datetime.fromisoformat("2100-01-01"))
+    assert list(none) == []
 
 
 def test_a_bundle_keeps_its_name_for_those_who_look_it_up(challenged: Site) -> None:
