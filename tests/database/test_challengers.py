@@ -338,7 +338,9 @@ def test_the_report_agrees_with_the_view(challenged: Site) -> None:
         assert sum(counts[i][i] for i in range(3)) == row.n_same_stratum
         assert sum(counts[i][j] for i in range(3) for j in range(3) if j > i) == row.n_up
         assert sum(counts[i][j] for i in range(3) for j in range(3) if j < i) == row.n_down
-        assert one.agreement == (None if row.agreement is None else pytest.approx(row.agreement))
+        assert one.agreement == (
+            None if row.agreement is None else pytest.approx(float(row.agreement))
+        )
         assert one.mean_shift == pytest.approx(row.mean_shift)
         assert one.mean_abs_shift == pytest.approx(row.mean_abs_shift)
     rca = found[0]
