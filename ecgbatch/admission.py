@@ -15,8 +15,9 @@ from ecgbatch.resources import demonstration
 from ecgbatch.scoring.scorer import Scorer
 from ecgbatch.settings import Settings
 from ecgbatch.store import bundles
-from ecgbatch.store.bundles import BundleRow, StratumRow
+from ecgbatch.store.bundles import BundleRow, Change, StratumRow
 from ecgbatch.store.engine import Engine, transaction
+from ecgbatch.store.past import Past
 from ecgbatch.terms import ANY_VESSEL, BundleRole, ReasonCode, Stratum
 
 
@@ -118,26 +119,44 @@ def activate(
     Raises:
         SetupFault: an unfit bundle, or a demonstration in a database with a clinical champion.
     """
+    role = BundleRole.CHAMPION
+    return enter(engine, settings, folder, role, why, first_use=first_use)[0]
+
+
+def enter(
+    engine: Engine,
+    settings: Settings,
+    folder: Path,
+    role: BundleRole,
+    why: str,
+    *,
+    first_use: bool = False,
+    past: Past | None = None,
+) -> tuple[BundleRow, Change]:
+    """Register the bundle in `folder` and give it a role, as `bundles.activate`.
+
+    Raises:
+        SetupFault: an unfit bundle, or as `bundles.activate`.
+    """
     bundle = load_bundle(folder)
-    scorer = _scorer(bundle, settings)
+    report = golden_report(_scorer(bundle, settings))
+    row = _row(bundle, folder)
     with transaction(engine) as connection:
-        bundles.register(connection, _row(bundle, folder), _strata(bundle.manifest))
-        bundles.activate(
+        bundles.register(connection, row, _strata(bundle.manifest))
+        change = bundles.activate(
             connection,
             bundle.digest,
-            BundleRole.CHAMPION,
+            role,
             by=actor(),
             why=why,
-            golden_report=_golden_report(scorer),
+            golden_report=report,
             first_use=first_use,
+            past=past,
         )
-        champion = bundles.champion(connection)
-    if champion is None:
-        raise SetupFault(ReasonCode.BUNDLE_NOT_ACTIVE)
-    return champion
+    return row, change
 
 
-def _golden_report(scorer: Scorer) -> str:
+def golden_report(scorer: Scorer) -> str:
     """JSON: how closely this machine reproduced the golden logits, and with what."""
     report = {
         "difference": scorer.golden_difference,

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
-from ecgbatch.admission import bundle_for, load_scorer
+from ecgbatch.admission import bundle_for, find_bundle, load_scorer
 from ecgbatch.bench import bench_for
 from ecgbatch.errors import EcgbatchError, SetupFault
 from ecgbatch.identity import Pseudonymiser
@@ -14,7 +14,9 @@ from ecgbatch.preparation import open_to_read, site_key
 from ecgbatch.provenance import code_version, library_versions
 from ecgbatch.settings import Settings
 from ecgbatch.sources.registry import open_source
-from ecgbatch.store.engine import Engine, sqlite_path
+from ecgbatch.store import bundles
+from ecgbatch.store.bundles import BundleRow
+from ecgbatch.store.engine import Engine, sqlite_path, transaction
 from ecgbatch.store.migrate import head
 from ecgbatch.terms import Canary, ReasonCode
 
@@ -51,6 +53,8 @@ def examine(settings: Settings, looks: Mapping[str, Callable[[], str]]) -> Itera
         yield _try("site key", lambda: _key(settings, engine[0]))
         yield _try("bundle", lambda: _bundle(settings, engine[0]))
         yield _try("canary", lambda: _canary(settings, engine[0]))
+        for one in _challengers(engine[0]):
+            yield _try("challenger", partial(_challenger, settings, one))
         engine[0].dispose()
 
 
@@ -115,6 +119,21 @@ def _canary(settings: Settings, engine: Engine) -> Line:
         found = "not sent: no golden ECG of the bundle passes the gates of [quality]"
         return Line("canary", True, found)
     return Line("canary", True, "a golden ECG came out of reader, gates, net and strata as it must")
+
+
+def _challengers(engine: Engine) -> list[BundleRow]:
+    with transaction(engine) as connection:
+        return bundles.challengers(connection)
+
+
+def _challenger(settings: Settings, one: BundleRow) -> Line:
+    scorer = load_scorer(settings, one, find_bundle(settings, one))
+    return Line(
+        "challenger",
+        True,
+        f"{one.name} {one.version}, digest {one.digest[:12]}; "
+        f"golden ECGs reproduced within {scorer.golden_difference:.1e}; not shown in views",
+    )
 
 
 def _disk(settings: Settings) -> Line:

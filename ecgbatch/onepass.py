@@ -1,9 +1,13 @@
 """The steps of one pass over a source: look, admit, work, and once more if need be."""
 
+import time
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 
 from ecgbatch.archiving import put_away
 from ecgbatch.bench import bench_for
+from ecgbatch.challengers import Challengers
 from ecgbatch.heartbeat import Heartbeat
 from ecgbatch.looking import Looker, conclude, look
 from ecgbatch.settings import Settings
@@ -13,6 +17,9 @@ from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Engine, transaction
 from ecgbatch.store.locks import Held
 from ecgbatch.working import Desk, Reporter, bury_the_dead, prove, work_through
+
+_BESIDE_S = 300.0
+"""So long at most a pass works for challengers: the next one looks for new ECGs again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ def look_and_work(one: Pass) -> None:
     conclude(looker, last)
     if left := put_away(looker):
         one.reporter.notice(f"{left} could not be archived; the next run tries again")
+    _work_beside(one)
 
 
 def _admit(one: Pass) -> int:
@@ -80,9 +88,7 @@ def _work(one: Pass) -> None:
     desk = one.desk
     if desk is None:
         return
-    with transaction(one.engine) as connection:
-        as_of = ledger.now(connection)
-        expected = overview.due(connection, one.source_id, desk.champion.digest, as_of)
+    as_of, expected = _due(one, desk)
     if not expected:
         return
     with (
@@ -94,3 +100,27 @@ def _work(one: Pass) -> None:
         heart.run_id = desk.run_id
         prove(desk, bench)
         work_through(desk, bench, heart, expected, as_of)
+
+
+def _work_beside(one: Pass) -> None:
+    """Score for challengers, while the champion has nothing to do."""
+    desk = one.desk
+    if desk is None:
+        return
+    until = time.monotonic() + _BESIDE_S
+    as_of, _ = _due(one, desk)
+    with closing(Challengers()) as beside:
+        if not beside.is_waiting(desk, as_of):
+            return
+        with Heartbeat(one.engine, desk.worker, desk.kind, desk.settings.work) as heart:
+            heart.run_id = desk.run_id
+            while time.monotonic() < until and not _due(one, desk)[1]:
+                if not beside.work_batch(desk, heart, as_of):
+                    return
+
+
+def _due(one: Pass, desk: Desk) -> tuple[datetime, int]:
+    """Now, and how many units the champion could score."""
+    with transaction(one.engine) as connection:
+        as_of = ledger.now(connection)
+        return as_of, overview.due(connection, one.source_id, desk.champion.digest, as_of)

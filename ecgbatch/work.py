@@ -2,22 +2,23 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for, champion_of
 from ecgbatch.bench import bench_for
+from ecgbatch.challengers import Challengers
 from ecgbatch.errors import SetupFault
 from ecgbatch.heartbeat import Heartbeat
+from ecgbatch.own_run import own_run
 from ecgbatch.preparation import open_database, pseudonymiser_of
 from ecgbatch.run import source_number, source_of
 from ecgbatch.settings import Settings
 from ecgbatch.sources.folder import FolderSource
 from ecgbatch.sources.source import Source
 from ecgbatch.stopping import Stopping
-from ecgbatch.store import checks, control, ledger, overview, queries
+from ecgbatch.store import control, ledger, overview, queries
 from ecgbatch.store.engine import Engine, transaction
 from ecgbatch.store.runs import has_other_than_folders, source_root
 from ecgbatch.terms import Disposition, ExitCode, ReasonCode
@@ -65,10 +66,13 @@ def work(settings: Settings, reporter: Reporter, *, drain: bool, stop: Stopping)
     try:
         desk = _desk(settings, engine, reporter, stop)
         bury_the_dead(engine, desk.source_id)
-        with Heartbeat(engine, desk.worker, desk.kind, settings.work) as heart:
+        with (
+            Heartbeat(engine, desk.worker, desk.kind, settings.work) as heart,
+            closing(Challengers()) as beside,
+        ):
             while not stop.is_set() and (desk := _with_champion(desk)):
-                if _due(desk):
-                    _serve(desk, heart, drain=drain)
+                if _due(desk) or beside.is_waiting(desk):
+                    _serve(desk, heart, beside, drain=drain)
                 if drain:
                     break
                 stop.wait(settings.work.idle_s)
@@ -137,13 +141,18 @@ def _due(desk: Desk) -> int:
     return patiently(desk, ask)
 
 
-def _serve(desk: Desk, heart: Heartbeat, *, drain: bool) -> None:
-    """Work with one champion, until it is replaced or there has been nothing to do for long."""
+def _serve(desk: Desk, heart: Heartbeat, beside: Challengers, *, drain: bool) -> None:
+    """Work with one champion, until it is replaced or there has been nothing to do for long.
+
+    Challengers get a batch only when there is nothing to do for the champion.
+    """
     with (
         bench_for(
             desk.settings, desk.champion, desk.bundle_folder, desk.pseudonymiser, desk.worker
         ) as bench,
-        _run(desk, heart) as running,
+        own_run(desk, desk.kind) as running,
+        _named(heart, running.run_id),
+        closing(beside),
     ):
         prove(running, bench)
         until = time.monotonic() + _RUN_S
@@ -154,6 +163,8 @@ def _serve(desk: Desk, heart: Heartbeat, *, drain: bool) -> None:
                 continue
             if _with_champion(desk) is not desk:
                 return
+            if not expected and beside.work_batch(desk, heart):
+                continue
             if expected:
                 desk.stop.wait(_CONTENDED_S)
             elif drain or time.monotonic() > until:
@@ -163,47 +174,13 @@ def _serve(desk: Desk, heart: Heartbeat, *, drain: bool) -> None:
 
 
 @contextmanager
-def _run(desk: Desk, heart: Heartbeat) -> Iterator[Desk]:
-    """The desk with a run of its own, closed at the end."""
-
-    def start() -> int:
-        with transaction(desk.engine) as connection:
-            return ledger.start_run(connection, desk.kind, desk.source_id, desk.worker)
-
-    def check() -> None:
-        with transaction(desk.engine) as connection:
-            checks.cheap(connection, run_id)
-
-    run_id = patiently(desk, start)
-    running = replace(desk, run_id=run_id, finished={})
-    log = telemetry.logger().bind(run_id=run_id)
-    log.info("run_started", bundle=desk.champion.digest[:12])
-    exit_code = ExitCode.INTERNAL
+def _named(heart: Heartbeat, run_id: int) -> Iterator[None]:
+    """The heartbeat says which run it beats for."""
     heart.run_id = run_id
     try:
-        yield running
-        patiently(desk, check)
-        exit_code = ExitCode.DONE
-    except KeyboardInterrupt:
-        exit_code = ExitCode.INTERRUPTED
-        raise
-    except SetupFault as fault:
-        exit_code = ExitCode.UNFIT
-        log.warning("run_unfit", reason=fault.reason)
-        raise
+        yield
     finally:
         heart.run_id = None
-        counted = {str(name): number for name, number in running.finished.items()}
-        for name, number in running.finished.items():
-            desk.finished[name] = desk.finished.get(name, 0) + number
-
-        def end() -> None:
-            with transaction(desk.engine) as connection:
-                ledger.end_run(connection, run_id, exit_code, counted)
-
-        # What failed may have failed for the database: then nobody waits for it here.
-        patiently(desk, end) if exit_code is ExitCode.DONE else end()
-        log.info("run_ended", exit_code=exit_code, counts=counted)
 
 
 def _summary(desk: Desk, *, drain: bool) -> WorkSummary:

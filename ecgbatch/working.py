@@ -65,6 +65,8 @@ class Desk:
     """What stays the same while one worker works.
 
     Attributes:
+        champion: whose work is done here; in the challengers' lane that is a challenger.
+        lanes: of the work, in this order.
         source_id: only of this source; None for all.
         source_of: opens a source by its number.
         kind: of the run.
@@ -86,6 +88,7 @@ class Desk:
     kind: str
     stop: Stopping
     patience_s: float | None
+    lanes: tuple[Lane, ...] = LANES
     finished: dict[Disposition, int] = field(default_factory=dict)
 
 
@@ -109,23 +112,46 @@ def work_through(
     Returns:
         How many units were worked.
     """
-    provenance = replace(bench.provenance, run_id=desk.run_id)
     n_done = 0
     desk.reporter.progress(0, expected)
-    while units := _claimed(desk, provenance, as_of):
-        heart.hold(units)
-        for place, unit in enumerate(units):
-            if desk.stop.is_set():
-                _give_back(desk, units[place:])
-                return n_done
-            try:
-                _work_one(desk, unit, bench.instruments, provenance, heart)
-            except BaseException as fault:
-                _give_back(desk, units[place + _is_its_own(fault) :])
-                raise
-            n_done += 1
-            desk.reporter.progress(n_done, max(expected, n_done))
+
+    def count() -> None:
+        nonlocal n_done
+        n_done += 1
+        desk.reporter.progress(n_done, max(expected, n_done))
+
+    while work_batch(desk, bench, heart, as_of, count):
+        pass
     return n_done
+
+
+def work_batch(
+    desk: Desk,
+    bench: Bench,
+    heart: Heartbeat,
+    as_of: datetime | None = None,
+    count: Callable[[], None] = lambda: None,
+) -> bool:
+    """One claim and what it brought; False if it brought nothing, or the worker is to stop.
+
+    Args:
+        as_of: as of `work_through`.
+        count: called after every unit.
+    """
+    provenance = replace(bench.provenance, run_id=desk.run_id)
+    units = _claimed(desk, provenance, as_of)
+    heart.hold(units)
+    for place, unit in enumerate(units):
+        if desk.stop.is_set():
+            _give_back(desk, units[place:])
+            return False
+        try:
+            _work_one(desk, unit, bench.instruments, provenance, heart)
+        except BaseException as fault:
+            _give_back(desk, units[place + _is_its_own(fault) :])
+            raise
+        count()
+    return bool(units)
 
 
 def prove(desk: Desk, bench: Bench) -> None:
@@ -183,7 +209,7 @@ def _claimed(desk: Desk, provenance: Provenance, as_of: datetime | None) -> list
                 ledger.release_all(connection, desk.worker, desk.run_id)
             is_again = True
             due_at = as_of or waited_until(connection, desk)
-            for lane in LANES:
+            for lane in desk.lanes:
                 units = ledger.claim(
                     connection,
                     desk.source_id,

@@ -10,6 +10,7 @@ import click
 from ecgbatch.cli.options import print_json, print_table, settings_from, settings_options
 from ecgbatch.cli.tables import (
     print_attention,
+    print_challenges,
     print_counts,
     print_proofs,
     print_reasons,
@@ -37,7 +38,17 @@ def command(
     Exit code 0: nothing needs a person. 1: failed or unsupported items are not acknowledged.
     """
     from ecgbatch.preparation import open_to_read
-    from ecgbatch.store import alarms, bundles, control, health, ledger, overview, proofs, queries
+    from ecgbatch.store import (
+        alarms,
+        bundles,
+        control,
+        health,
+        ledger,
+        overview,
+        proofs,
+        queries,
+        standing,
+    )
     from ecgbatch.store.engine import transaction
 
     engine = open_to_read(settings_from(config_file, db_url))
@@ -45,6 +56,7 @@ def command(
         counts = ledger.balance(connection)
         reasons = overview.reasons(connection)
         champion = bundles.champion(connection)
+        challenges = standing.challenges(connection)
         halt = control.halted(connection)
         runs = queries.last_runs(connection, limit=1)
         attention = queries.attention(connection)
@@ -61,6 +73,9 @@ def command(
             "counts": counts,
             "reasons": reasons,
             "champion": None if champion is None else replace(champion, location=None),
+            "challengers": [
+                replace(one, bundle=replace(one.bundle, location=None)) for one in challenges
+            ],
             "halted": halt,
             "last_run": runs[0] if runs else None,
             "last_scan": scan,
@@ -81,6 +96,7 @@ def command(
         click.echo(f"champion: {champion.name} {champion.version}, digest {champion.digest[:12]}")
         if not champion.is_clinical:
             click.echo(DEMONSTRATION_NOTICE)
+    print_challenges(challenges)
     if halt is not None:
         click.echo(f"halted since {halt.at:%Y-%m-%d %H:%M:%S} UTC by {halt.by}: {halt.why}")
     if runs:

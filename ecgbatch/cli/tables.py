@@ -12,6 +12,7 @@ from ecgbatch.store.health import Beat, ScanRow
 from ecgbatch.store.overview import ReasonCount
 from ecgbatch.store.proofs import Proofs
 from ecgbatch.store.queries import LatestRisk
+from ecgbatch.store.standing import Challenge
 from ecgbatch.terms import Disposition, Vessel
 
 
@@ -51,6 +52,16 @@ def print_proofs(proven: Proofs) -> None:
         click.echo(f"verified: {', '.join(parts)}; last {proven.verified_at:%Y-%m-%d %H:%M:%S}Z")
     if proven.differing:
         click.echo(f"{proven.differing} current results differ: see `ecgbatch verify`")
+
+
+def print_challenges(challenges: Sequence[Challenge]) -> None:
+    """How each challenger gets on; nothing where there is none."""
+    for one in challenges:
+        bundle = f"{one.bundle.name} {one.bundle.version}, digest {one.bundle.digest[:12]}"
+        click.echo(f"challenger: {bundle}: {one.results} results, {one.waiting} waiting")
+        if one.unfit_since is not None and one.reason is not None:
+            since = f"{one.unfit_since:%Y-%m-%d %H:%M:%S}Z"
+            click.echo(f"  not usable since {since}: {one.reason}. {advice(one.reason)}")
 
 
 def print_attention(number: int) -> None:

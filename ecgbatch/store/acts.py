@@ -60,11 +60,8 @@ def act(connection: Connection, *, actor: str, why: str, name: str, selector: st
     Args:
         selector: what it is applied to, for the audit table; no name, no place.
     """
-    take_time(connection)
-    run_id = start_run(connection, OPERATOR, None, actor)
-    doing = Act(connection, run_id, now(connection))
-    yield doing
-    end_run(connection, run_id, ExitCode.DONE, {})
+    with short_run(connection, actor) as doing:
+        yield doing
     audit_log.write(
         connection,
         actor=actor,
@@ -73,6 +70,16 @@ def act(connection: Connection, *, actor: str, why: str, name: str, selector: st
         reason=why,
         count=doing.count,
     )
+
+
+@contextmanager
+def short_run(connection: Connection, actor: str) -> Iterator[Act]:
+    """A run of its own for events that no operator has asked for."""
+    take_time(connection)
+    run_id = start_run(connection, OPERATOR, None, actor)
+    doing = Act(connection, run_id, now(connection))
+    yield doing
+    end_run(connection, run_id, ExitCode.DONE, {})
 
 
 @contextmanager

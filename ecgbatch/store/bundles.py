@@ -2,17 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import Connection, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from ecgbatch.errors import SetupFault
-from ecgbatch.reasons import REASONS
-from ecgbatch.store.claims import CHAMPION_PRIORITY, keep_champion
+from ecgbatch.store.acts import act, short_run
+from ecgbatch.store.claims import keep_champion
 from ecgbatch.store.engine import now
-from ecgbatch.store.events import Event, record
-from ecgbatch.store.runs import ACTIVATION, end_run, start_run
-from ecgbatch.store.tables import NEW_REQUEST, activation, bundle, bundle_stratum, work
-from ecgbatch.terms import FINISHED, BundleRole, ExitCode, ReasonCode, Stratum, WorkState
+from ecgbatch.store.events import Event
+from ecgbatch.store.past import Past, give_past
+from ecgbatch.store.tables import activation, bundle, bundle_stratum
+from ecgbatch.store.takeover import take_over
+from ecgbatch.terms import BundleRole, ReasonCode, Stratum
+
+_EVENTS = {
+    "activate": "activated",
+    "promote": "promoted",
+    "rollback": "rolled_back",
+    "retire": "retired",
+}
+"""An operator's act, and the kind of its event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +59,65 @@ class StratumRow:
     incidence_to: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an activation changed.
+
+    Attributes:
+        is_new: the bundle did not have the role before.
+        given: ECGs of the past that it got work for.
+    """
+
+    is_new: bool
+    given: int
+
+
 def champion(connection: Connection) -> BundleRow | None:
     """The bundle that scores in this database, or None before the first one."""
-    row = connection.execute(
+    return next(iter(_active(connection, BundleRole.CHAMPION)), None)
+
+
+def challengers(connection: Connection) -> list[BundleRow]:
+    """The bundles that score beside the champion and are not shown, the oldest first."""
+    return _active(connection, BundleRole.CHALLENGER)
+
+
+def former_champion(connection: Connection) -> BundleRow | None:
+    """The bundle that was champion before the present one."""
+    newest = (
         select(bundle)
         .join(activation, activation.c.bundle_digest == bundle.c.bundle_digest)
-        .where(activation.c.role == BundleRole.CHAMPION, activation.c.to_at.is_(None))
-    ).first()
-    if row is None:
-        return None
-    return BundleRow(row.bundle_digest, row.name, row.version, row.is_clinical, row.location)
+        .where(activation.c.role == BundleRole.CHAMPION, activation.c.to_at.is_not(None))
+        .order_by(activation.c.to_at.desc(), activation.c.activation_id.desc())
+        .limit(1)
+    )
+    row = connection.execute(newest).first()
+    return None if row is None else _row(row)
 
 
 def known(connection: Connection, digest: str) -> BundleRow | None:
     """The bundle of this digest, active or not."""
     row = connection.execute(select(bundle).where(bundle.c.bundle_digest == digest)).first()
-    if row is None:
-        return None
+    return None if row is None else _row(row)
+
+
+def all_known(connection: Connection) -> list[BundleRow]:
+    """Every bundle that was ever registered."""
+    rows = connection.execute(select(bundle).order_by(bundle.c.name, bundle.c.version))
+    return [_row(row) for row in rows]
+
+
+def _active(connection: Connection, role: BundleRole) -> list[BundleRow]:
+    rows = connection.execute(
+        select(bundle)
+        .join(activation, activation.c.bundle_digest == bundle.c.bundle_digest)
+        .where(activation.c.role == role, activation.c.to_at.is_(None))
+        .order_by(activation.c.activation_id)
+    )
+    return [_row(row) for row in rows]
+
+
+def _row(row: Row[Any]) -> BundleRow:
     return BundleRow(row.bundle_digest, row.name, row.version, row.is_clinical, row.location)
 
 
@@ -92,19 +144,22 @@ def activate(
     by: str,
     why: str,
     golden_report: str | None,
-    first_use: bool,
-    run_id: int | None = None,
-) -> None:
+    first_use: bool = False,
+    act_name: str = "activate",
+    past: Past | None = None,
+) -> Change:
     """Make a registered bundle champion or challenger; nothing happens if it is that already.
 
     A new champion ends the old one's activation and takes over first scorings and re-scorings
-    that have not finished; leases on them are void.
+    that have not finished; leases on them are void. What it scored as a challenger is kept and
+    shown. A clinical champion ends demonstrations that were challengers.
 
     Args:
         by: the operator's account.
         golden_report: how the golden ECGs were reproduced, as text.
-        first_use: the bundle became champion because the database had none.
-        run_id: the run that does it; None opens and closes one of its own.
+        first_use: the bundle became champion because the database had none; no operator's act.
+        act_name: what the operator asked for, as `audit` has it.
+        past: also give it work for these ECGs, which have a result already.
 
     Raises:
         SetupFault: BUNDLE_MISSING, not registered; BUNDLE_NOT_CLINICAL, a demonstration beside
@@ -117,28 +172,90 @@ def activate(
     before = champion(connection)
     if before is not None and before.is_clinical and not row.is_clinical:
         raise SetupFault(ReasonCode.BUNDLE_NOT_CLINICAL, "the champion is clinical")
-    if _is_active(connection, digest, role):
-        return
-    if role is BundleRole.CHAMPION:
-        _end(connection, BundleRole.CHAMPION, None if before is None else before.digest)
-        _end(connection, BundleRole.CHALLENGER, digest)
-        if before is not None:
-            _take_over(connection, digest)
-    connection.execute(
-        insert(activation).values(
-            bundle_digest=digest,
-            role=role,
-            from_at=now(connection),
-            by=by,
-            why=why,
-            golden_report=golden_report,
-        )
+    is_new = not _is_active(connection, digest, role)
+    if not is_new and past is None:
+        return Change(is_new=False, given=0)
+    old = "none" if before is None else before.digest
+    selector = f"{role} {digest}, champion before {old}, golden {golden_report or 'none'}"
+    own_run = (
+        short_run(connection, by)
+        if first_use
+        else act(connection, actor=by, why=why, name=act_name, selector=selector)
     )
-    kind = "first_use" if first_use else "activated"
-    own_run = start_run(connection, ACTIVATION, None, by) if run_id is None else run_id
-    record(connection, own_run, [Event(kind, to_state=role)])
-    if run_id is None:
-        end_run(connection, own_run, ExitCode.DONE, {})
+    with own_run as doing:
+        if is_new and role is BundleRole.CHAMPION:
+            _dethrone(connection, before, row)
+        if is_new:
+            connection.execute(
+                insert(activation).values(
+                    bundle_digest=digest,
+                    role=role,
+                    from_at=now(connection),
+                    by=by,
+                    why=why,
+                    golden_report=golden_report,
+                )
+            )
+            doing.add([Event("first_use" if first_use else _EVENTS[act_name], to_state=role)])
+        given = 0 if past is None else give_past(connection, digest, past)
+        doing.count = int(is_new) + given
+    return Change(is_new, given)
+
+
+def roll_back(
+    connection: Connection, digest: str, *, by: str, why: str, golden_report: str | None
+) -> Change:
+    """Make a former champion the champion again; what it scored is shown at once.
+
+    ECGs that were scored since it last was champion, and not by it, get work behind new ones.
+
+    Raises:
+        SetupFault: as `activate`.
+    """
+    ended = select(func.max(activation.c.to_at)).where(
+        activation.c.bundle_digest == digest, activation.c.role == BundleRole.CHAMPION
+    )
+    left_at = connection.execute(ended).scalar()
+    return activate(
+        connection,
+        digest,
+        BundleRole.CHAMPION,
+        by=by,
+        why=why,
+        golden_report=golden_report,
+        act_name="rollback",
+        past=None if left_at is None else Past(scored_since=left_at),
+    )
+
+
+def retire(connection: Connection, digest: str, *, by: str, why: str) -> bool:
+    """End a challenger's activation: it claims nothing more; its results stay.
+
+    Returns:
+        False if it was no challenger.
+    """
+    keep_champion(connection, func.pg_advisory_xact_lock)
+    if digest not in {one.digest for one in challengers(connection)}:
+        return False
+    selector = f"{BundleRole.CHALLENGER} {digest}"
+    with act(connection, actor=by, why=why, name="retire", selector=selector) as doing:
+        _end(connection, BundleRole.CHALLENGER, digest)
+        doing.add([Event(_EVENTS["retire"], from_state=BundleRole.CHALLENGER)])
+        doing.count = 1
+    return True
+
+
+def _dethrone(connection: Connection, before: BundleRow | None, new: BundleRow) -> None:
+    """Make room for a new champion."""
+    _end(connection, BundleRole.CHALLENGER, new.digest)
+    if new.is_clinical:
+        # A demonstration never scores into a database whose champion is clinical.
+        for one in challengers(connection):
+            if not one.is_clinical:
+                _end(connection, BundleRole.CHALLENGER, one.digest)
+    if before is not None:
+        _end(connection, BundleRole.CHAMPION, before.digest)
+        take_over(connection, new.digest)
 
 
 def _is_active(connection: Connection, digest: str, role: BundleRole) -> bool:
@@ -151,7 +268,7 @@ def _is_active(connection: Connection, digest: str, role: BundleRole) -> bool:
     return role in (active := set(roles)) or BundleRole.CHAMPION in active
 
 
-def _end(connection: Connection, role: BundleRole, digest: str | None) -> None:
+def _end(connection: Connection, role: BundleRole, digest: str) -> None:
     connection.execute(
         update(activation)
         .where(
@@ -160,52 +277,4 @@ def _end(connection: Connection, role: BundleRole, digest: str | None) -> None:
             activation.c.to_at.is_(None),
         )
         .values(to_at=now(connection))
-    )
-
-
-def _take_over(connection: Connection, new: str) -> None:
-    """Move the unfinished work of every bundle that is not active; of one item at most one.
-
-    Where the new champion has its own first scoring, that one comes first.
-    """
-    connection.execute(
-        update(work)
-        .where(work.c.bundle_digest == new, work.c.request == NEW_REQUEST)
-        .values(priority=CHAMPION_PRIORITY)
-    )
-    theirs = work.alias()
-    own = exists().where(
-        theirs.c.item_id == work.c.item_id,
-        theirs.c.bundle_digest == new,
-        theirs.c.request == NEW_REQUEST,
-    )
-    still = select(activation.c.bundle_digest).where(activation.c.to_at.is_(None))
-    idle = work.alias()
-    later = exists().where(
-        idle.c.item_id == work.c.item_id,
-        idle.c.request == NEW_REQUEST,
-        idle.c.state.not_in(FINISHED),
-        idle.c.bundle_digest.not_in(still),
-        idle.c.work_id > work.c.work_id,
-    )
-    connection.execute(
-        update(work)
-        .where(
-            work.c.bundle_digest != new,
-            work.c.bundle_digest.not_in(still),
-            work.c.state.not_in(FINISHED),
-            or_(work.c.request != NEW_REQUEST, ~own & ~later),
-        )
-        .values(
-            bundle_digest=new,
-            state=WorkState.READY,
-            reason=ReasonCode.NEW,
-            reason_class=REASONS[ReasonCode.NEW].reason_class,
-            token=work.c.token + 1,
-            losses=0,
-            is_alone=False,
-            lease_until=None,
-            next_at=None,
-            fault_since=None,
-        )
     )

@@ -32,7 +32,16 @@ from ecgbatch.store.engine import WHOLE_TABLES_S, now, take_time
 from ecgbatch.store.events import Event, record
 from ecgbatch.store.locks import Held, fence
 from ecgbatch.store.seconds import seconds_between
-from ecgbatch.store.tables import HEAD, NEW_REQUEST, activation, bundle, item, work
+from ecgbatch.store.tables import (
+    HEAD,
+    NEW_REQUEST,
+    activation,
+    bundle,
+    item,
+    recording,
+    result,
+    work,
+)
 from ecgbatch.terms import BundleRole, ItemState, ReasonCode, WorkState
 
 CHAMPION_PRIORITY = 0
@@ -121,12 +130,38 @@ def keep_champion(connection: Connection, lock: Callable[[int, int], Function[An
         connection.execute(select(lock(*_CHAMPION_LOCK)))
 
 
-def is_active(connection: Connection, bundle_digest: str) -> bool:
-    """Whether a bundle is champion or challenger now."""
-    active = select(activation.c.activation_id).where(
+def role_of(connection: Connection, bundle_digest: str) -> BundleRole | None:
+    """What a bundle is now: champion, challenger, or neither."""
+    active = select(activation.c.role).where(
         activation.c.bundle_digest == bundle_digest, activation.c.to_at.is_(None)
     )
-    return connection.execute(active.limit(1)).first() is not None
+    role = connection.execute(active).scalar()
+    return None if role is None else BundleRole(role)
+
+
+def claimable_by(role: BundleRole) -> list[ColumnElement[bool]]:
+    """Conditions on work and item for a bundle of this role.
+
+    A challenger follows: it scores what a champion has a result for, while that recording is
+    current and still lies somewhere. So it never is the first to read an ECG, and what kills a
+    champion's worker does not kill another one for it.
+    """
+    conditions = [item.c.state == ItemState.ADMITTED]
+    if role is BundleRole.CHAMPION:
+        return conditions
+    champions = select(activation.c.bundle_digest).where(activation.c.role == BundleRole.CHAMPION)
+    is_current = exists().where(
+        recording.c.recording_id == item.c.recording_id, recording.c.superseded_at.is_(None)
+    )
+    is_read = exists().where(
+        result.c.recording_id == item.c.recording_id, result.c.bundle_digest.in_(champions)
+    )
+    return [*conditions, is_there(), is_current, is_read]
+
+
+def is_there() -> ColumnElement[bool]:
+    """The file of an item still lies in its place, or in the archive and is read there."""
+    return or_(item.c.gone_at.is_(None), item.c.archived_at == item.c.gone_at)
 
 
 def claim(
@@ -147,7 +182,8 @@ def claim(
 
     Commit before any byte is read, so that a crash counts. What has lost `max_losses` workers
     while it was the only thing they held is quarantined. Nothing is leased while the ledger is
-    halted, or for a bundle that is neither champion nor challenger any more.
+    halted, or for a bundle that is neither champion nor challenger any more; a challenger gets
+    what `claimable_by` leaves it.
 
     Args:
         source_id: only of this source; None for all.
@@ -159,14 +195,17 @@ def claim(
         SetupFault: DATABASE_REVISION, the database was migrated under a running worker.
     """
     _check_revision(connection)
-    if is_halted(connection) or not is_active(connection, bundle_digest):
+    role = role_of(connection, bundle_digest)
+    if is_halted(connection) or role is None:
         return []
     moment = now(connection)
-    here = [work.c.bundle_digest == bundle_digest, item.c.state == ItemState.ADMITTED, _in(lane)]
+    here = [work.c.bundle_digest == bundle_digest, _in(lane), *claimable_by(role)]
     if source_id is not None:
         here.append(item.c.source_id == source_id)
     lost = and_(*here, work.c.state == WorkState.LEASED, work.c.lease_until < moment)
-    _quarantine_spent(connection, lost, max_losses, moment, run_id)
+    spent = _quarantine_spent(connection, lost, max_losses, moment, run_id)
+    if role is BundleRole.CHAMPION:
+        _unacknowledge(connection, spent)
     rows = list(connection.execute(_claimable(lost, 1)))
     record(connection, run_id, [_lost(row) for row in rows])
     if not rows:
@@ -289,11 +328,12 @@ def _quarantine_spent(
     max_losses: int,
     moment: datetime,
     run_id: int | None,
-) -> None:
+) -> list[int]:
+    """Set aside what has lost too many workers; returns the items."""
     is_spent = and_(lost, work.c.is_alone, work.c.losses + 1 >= max_losses)
     spent = connection.execute(_claimable(is_spent, _MANY)).all()
     if not spent:
-        return
+        return []
     connection.execute(
         update(work)
         .where(work.c.work_id.in_([row.work_id for row in spent]))
@@ -306,12 +346,17 @@ def _quarantine_spent(
             finished_at=moment,
         )
     )
-    connection.execute(
-        update(item)
-        .where(item.c.item_id.in_([row.item_id for row in spent]))
-        .values(acknowledged_at=None, acknowledged_by=None, acknowledged_why=None)
-    )
     record(connection, run_id, [step for row in spent for step in (_lost(row), _spent(row))])
+    return [row.item_id for row in spent]
+
+
+def _unacknowledge(connection: Connection, item_ids: Sequence[int]) -> None:
+    if item_ids:
+        connection.execute(
+            update(item)
+            .where(item.c.item_id.in_(item_ids))
+            .values(acknowledged_at=None, acknowledged_by=None, acknowledged_why=None)
+        )
 
 
 def _lost(row: Row[tuple[object, ...]]) -> Event:

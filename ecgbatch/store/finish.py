@@ -23,11 +23,13 @@ from ecgbatch.records import (
 )
 from ecgbatch.store import linking, recordings
 from ecgbatch.store.acquisition import Place, place
+from ecgbatch.store.claims import role_of
 from ecgbatch.store.engine import now
 from ecgbatch.store.events import Event, record
 from ecgbatch.store.linking import Spot
 from ecgbatch.store.tables import NEW_REQUEST, item, recording, work
 from ecgbatch.terms import (
+    BundleRole,
     Disposition,
     ItemState,
     ReasonClass,
@@ -48,11 +50,18 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """The unit as the ledger has it, under this transaction's lock."""
+    """The unit as the ledger has it, under this transaction's lock.
+
+    Attributes:
+        recording_id: of the item, as its champion's newest reading found it.
+        is_beside: the bundle is not the champion: nothing but its result is written.
+    """
 
     unit: WorkUnit
     request: str
     spot: Spot
+    recording_id: int | None
+    is_beside: bool
     item_state: ItemState
     fingerprint: str
     first_seen_at: datetime
@@ -100,7 +109,8 @@ def finish(
         return _put_back(connection, held, RetryLater(ReasonCode.CHANGED_WHILE_READING, "read"))
     match outcome:
         case Scored() | Rejected():
-            return _close(connection, held, _complete(connection, held, outcome, provenance))
+            complete = _beside if held.is_beside else _complete
+            return _close(connection, held, complete(connection, held, outcome, provenance))
         case Quarantined():
             return _close(connection, held, _failed(connection, held, outcome))
         case NotYet():
@@ -136,6 +146,8 @@ def _hold(connection: Connection, unit: WorkUnit, run_id: int) -> _Held:
         unit,
         fenced.request,
         Spot(row.item_id, row.source_id, row.locator, row.changed_at),
+        row.recording_id,
+        role_of(connection, unit.bundle_digest) is not BundleRole.CHAMPION,
         ItemState(row.state),
         row.fingerprint,
         row.first_seen_at,
@@ -193,8 +205,8 @@ def _note(connection: Connection, held: _Held, facts: Facts) -> int:
 def _failed(
     connection: Connection, held: _Held, outcome: Quarantined | NotYet | RetryLater
 ) -> _End:
-    facts = None if isinstance(outcome, RetryLater) else outcome.facts
-    recording_id = None if facts is None else _note(connection, held, facts)
+    known = None if held.is_beside or isinstance(outcome, RetryLater) else outcome.facts
+    recording_id = None if known is None else _note(connection, held, known)
     unsupported = REASONS[outcome.reason].reason_class is ReasonClass.FORMAT
     shown = Disposition.UNSUPPORTED if unsupported else Disposition.FAILED
     return _End(
@@ -204,6 +216,32 @@ def _failed(
         recording_id,
         outcome.stage,
     )
+
+
+def _beside(
+    connection: Connection, held: _Held, outcome: Scored | Rejected, provenance: Provenance
+) -> _End:
+    """A challenger's result, of the very bytes that a champion has read.
+
+    What the recording is, which export of its acquisition is current and what is shown of the
+    item were said by the champion's reading; nothing of that is written here.
+    """
+    linking.serialise(connection, outcome.facts)
+    digest = held.unit.bundle_digest
+    known = select(recording.c.recording_id).where(
+        recording.c.recording_id == held.recording_id,
+        recording.c.file_digest == outcome.facts.file_digest,
+    )
+    recording_id: int | None = connection.execute(known).scalar()
+    if recording_id is None:
+        return _failed(connection, held, Quarantined(None, ReasonCode.FILE_CHANGED, "finish"))
+    recordings.note_findings(connection, recording_id, outcome.findings, provenance.settings_digest)
+    if recordings.check_same(
+        connection, recording_id, digest, provenance.pipeline_id, outcome
+    ) or recordings.has_result(connection, recording_id, digest):
+        return _duplicate(recording_id, None)
+    _add_result(connection, held, recording_id, outcome, provenance)
+    return _ended(recording_id, outcome, None)
 
 
 def _complete(
@@ -323,6 +361,13 @@ def _close(connection: Connection, held: _Held, end: _End) -> Finish:
         .where(work.c.work_id == held.unit.work_id)
         .values(finished_at=held.moment, fault_since=None, **_work_values(end))
     )
+    if not held.is_beside:
+        _write_item(connection, held, end)
+    record(connection, held.run_id, [_event("finished", held, end), *end.events])
+    return end.shown
+
+
+def _write_item(connection: Connection, held: _Held, end: _End) -> None:
     values: dict[str, object] = {
         "acknowledged_at": None,
         "acknowledged_by": None,
@@ -333,8 +378,6 @@ def _close(connection: Connection, held: _Held, end: _End) -> Finish:
     if held.item_state is not ItemState.IGNORED:
         values |= {"state": ItemState.ADMITTED, "reason": None}
     connection.execute(update(item).where(item.c.item_id == held.unit.item_id).values(values))
-    record(connection, held.run_id, [_event("finished", held, end), *end.events])
-    return end.shown
 
 
 def _work_values(end: _End) -> dict[str, object]:

@@ -29,9 +29,9 @@ from ecgbatch.store.engine import now, take_time
 from ecgbatch.store.firings import SUCCESSES
 from ecgbatch.store.proofs import Proofs
 from ecgbatch.store.runs import SCAN
-from ecgbatch.store.tables import event, result, run, work
+from ecgbatch.store.tables import activation, event, result, run, work
 from ecgbatch.store.tables_ledger import control, heartbeat
-from ecgbatch.terms import FINISHED, Disposition, ItemState, ReasonCode, WorkState
+from ecgbatch.terms import FINISHED, BundleRole, Disposition, ItemState, ReasonCode, WorkState
 
 SCANS = (SCAN, "run-once")
 """Kinds of run that look through a source."""
@@ -89,7 +89,7 @@ class Health:
         failures: failed and unsupported items that nobody has acknowledged, by reason.
         oldest_waiting_at: since when the item waits that waits longest.
         newest_item_at: when the newest item of the source was first seen.
-        queue: units of work that are not finished, by state.
+        queue: units of the champion's work that are not finished, by state.
         results: how many results there are.
         last_scan: the newest one, ended or not.
         last_success_at: when a scan last ended that had looked at everything.
@@ -229,7 +229,12 @@ def _unaccounted(row: Row[tuple[object, ...]]) -> int:
 
 
 def _queue(connection: Connection) -> dict[WorkState, int]:
-    counted = select(work.c.state, func.count()).where(work.c.state.in_(_OPEN))
+    champion = select(activation.c.bundle_digest).where(
+        activation.c.role == BundleRole.CHAMPION, activation.c.to_at.is_(None)
+    )
+    counted = select(work.c.state, func.count()).where(
+        work.c.bundle_digest.in_(champion), work.c.state.in_(_OPEN)
+    )
     numbers = dict.fromkeys(_OPEN, 0)
     for state, number in connection.execute(counted.group_by(work.c.state)):
         numbers[WorkState(state)] = number

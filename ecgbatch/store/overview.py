@@ -6,10 +6,10 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, column, exists, func, or_, select, table
 
 from ecgbatch.reasons import Unknown, known
-from ecgbatch.store.claims import is_active
+from ecgbatch.store.claims import claimable_by, role_of
 from ecgbatch.store.engine import now
 from ecgbatch.store.tables import item, recording, work
-from ecgbatch.terms import Disposition, ItemState, ReasonCode, WorkState
+from ecgbatch.terms import Disposition, ReasonCode, WorkState
 
 _DISPOSITION = table(
     "v_disposition",
@@ -80,7 +80,8 @@ def due(
         as_of: as of `claims.claim`.
         at_most: count no further.
     """
-    if not is_active(connection, bundle_digest):
+    role = role_of(connection, bundle_digest)
+    if role is None:
         return 0
     moment = now(connection)
     waiting = and_(work.c.state == WorkState.RETRY_WAIT, work.c.next_at <= (as_of or moment))
@@ -91,7 +92,7 @@ def due(
         .select_from(work.join(item, item.c.item_id == work.c.item_id))
         .where(
             work.c.bundle_digest == bundle_digest,
-            item.c.state == ItemState.ADMITTED,
+            *claimable_by(role),
             *here,
             or_(work.c.state == WorkState.READY, waiting, lost),
         )

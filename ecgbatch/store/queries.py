@@ -19,7 +19,7 @@ from sqlalchemy import (
 from ecgbatch.reasons import Unknown, known
 from ecgbatch.store.columns import UtcTime, WallClock
 from ecgbatch.store.detail import show
-from ecgbatch.store.runs import ACTIVATION, OPERATOR, VERIFY
+from ecgbatch.store.runs import ACTIVATION, CHALLENGER, OPERATOR, VERIFY
 from ecgbatch.terms import Disposition, ReasonCode, Stratum, Vessel
 
 __all__ = [
@@ -202,10 +202,10 @@ def latest_risks(connection: Connection, limit: int | None = None) -> list[Lates
 
 
 def last_runs(connection: Connection, limit: int) -> list[RunRow]:
-    """The newest runs, newest first, without those of operators' acts and of replays."""
+    """The newest runs, newest first, without challengers', replays and those that acts have."""
     newest = (
         select(_HEALTH)
-        .where(_HEALTH.c.kind.not_in((ACTIVATION, OPERATOR, VERIFY)))
+        .where(_HEALTH.c.kind.not_in((ACTIVATION, CHALLENGER, OPERATOR, VERIFY)))
         .order_by(_HEALTH.c.run_id.desc())
         .limit(limit)
     )

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from ecgbatch.reasons import REASONS
 from ecgbatch.store.acts import act
-from ecgbatch.store.claims import RESCORE_PRIORITY, held_champion
+from ecgbatch.store.claims import RESCORE_PRIORITY, held_champion, is_there
 from ecgbatch.store.events import Event
 from ecgbatch.store.tables import item, recording, source, work
 from ecgbatch.store.tables_ledger import rescore
@@ -92,7 +92,7 @@ def ask(connection: Connection, scope: Scope, actor: str, why: str) -> Asked:
         counted = update(rescore).where(rescore.c.rescore_id == request)
         connection.execute(counted.values(units=doing.count))
         doing.add([Event("rescore", reason=ReasonCode.OPERATOR)])
-        gone = _in_scope(connection, scope) - doing.count
+        gone = _number_in(connection, scope) - doing.count
     return Asked(request, doing.count, gone)
 
 
@@ -103,9 +103,7 @@ def source_named(connection: Connection, name: str) -> int | None:
 
 
 def _make_work(connection: Connection, scope: Scope, digest: str, request: int) -> int:
-    # What was moved into the archive is read there.
-    is_there = or_(item.c.gone_at.is_(None), item.c.archived_at == item.c.gone_at)
-    chosen = _chosen(scope, is_there).subquery()
+    chosen = in_scope(scope, is_there()).subquery()
     rows = (
         select(
             chosen.c.item_id,
@@ -126,13 +124,13 @@ def _make_work(connection: Connection, scope: Scope, digest: str, request: int) 
     return int(connection.execute(made).scalar_one())
 
 
-def _in_scope(connection: Connection, scope: Scope) -> int:
-    chosen = _chosen(scope, true()).subquery()
+def _number_in(connection: Connection, scope: Scope) -> int:
+    chosen = in_scope(scope, true()).subquery()
     number = select(func.count()).select_from(chosen).where(chosen.c.place == 1)
     return int(connection.execute(number).scalar_one())
 
 
-def _chosen(scope: Scope, condition: ColumnElement[bool]) -> Select[Any]:
+def in_scope(scope: Scope, condition: ColumnElement[bool]) -> Select[Any]:
     """Items that show what is wanted; `place` 1 is the one of its recording to be read.
 
     A copy of a scored file may be read in its place, where it alone is left.

@@ -11,7 +11,9 @@ from ecgbatch.store.events import head as events_head
 from ecgbatch.store.tables import run, source
 
 ACTIVATION = "activate"
-"""Kind of the short run that an activation of a bundle opens for its event."""
+"""Kind of the run of an activation before there was an audit row for one."""
+CHALLENGER = "challenger"
+"""Kind of the run in which a worker scores for a challenger, apart from the champion's."""
 OPERATOR = "operator"
 """Kind of the short run that an operator's act opens for its events."""
 SCAN = "scan"

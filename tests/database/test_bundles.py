@@ -128,8 +128,7 @@ def test_promotion_takes_over_unfinished_work_and_voids_leases(inbox: Site) -> N
 def test_promoted_challenger_keeps_what_it_has_scored(inbox: Site) -> None:
     bundles.register(inbox.connection, NEXT, ())
     activate(inbox.connection, OTHER, BundleRole.CHALLENGER)
-    inbox.note(sighting("a"))
-    inbox.admit()
+    inbox.arrive(scored(facts("e1")), "a")
     (unit,) = inbox.claim(bundle=OTHER)
     inbox.finish(unit, scored(facts("e1")))
 

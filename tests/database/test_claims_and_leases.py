@@ -282,17 +282,6 @@ def test_challenger_gets_work_of_its_own_behind_the_champion(inbox: Site) -> Non
     assert [tuple(row) for row in rows] == [(CHAMPION, 0), (OTHER, CHALLENGER_PRIORITY)]
 
 
-def test_challenger_never_changes_what_is_shown(inbox: Site) -> None:
-    bundles.register(inbox.connection, BundleRow(OTHER, "next", "2", False), ())
-    activate(inbox.connection, OTHER, BundleRole.CHALLENGER)
-    admitted(inbox, "a")
-    (unit,) = inbox.claim(bundle=OTHER)
-    inbox.finish(unit, scored(facts("e1")))
-
-    assert inbox.state("a") == [("waiting", "new")]
-    assert inbox.current() == set()
-
-
 def test_another_source_s_work_is_left_alone(inbox: Site) -> None:
     admitted(inbox, "a")
     other = ledger.ensure_source(

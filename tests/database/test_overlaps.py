@@ -71,7 +71,9 @@ def test_a_challenger_of_before_is_no_champion(inbox: Site) -> None:
 
     inbox.admit()
 
-    assert len(inbox.claim(bundle=CHAMPION)) == 1
+    (unit,) = inbox.claim(bundle=CHAMPION)
+    assert inbox.claim(bundle=OTHER) == []
+    inbox.finish(unit, scored(facts("e1")))
     assert len(inbox.claim(bundle=OTHER)) == 1
 
 
