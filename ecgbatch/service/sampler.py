@@ -22,7 +22,7 @@ class Sampler:
     """Which service takes a due time is decided in its process: this one asks no database.
 
     All calls come from the main thread, as of `Workers`. A time that passed while no service lived
-    is made up for a minute after the start; a sample that failed is tried again until the next is due.
+    is made up for a minute after the start; a sample that failed is tried again until the next.
     """
 
     def __init__(
