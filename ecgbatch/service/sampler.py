@@ -11,6 +11,8 @@ from ecgbatch.service.workers import Process, start_child
 from ecgbatch.settings import Settings
 from ecgbatch.terms import ExitCode, ReasonCode
 
+FIRST_S = 60.0
+"""After the start of the service, whose workers come first."""
 AGAIN_S = 300.0
 """After a sample that failed."""
 _MODULE = "ecgbatch.service.sample_child"
@@ -20,7 +22,7 @@ class Sampler:
     """Which service takes a due time is decided in its process: this one asks no database.
 
     All calls come from the main thread, as of `Workers`. A time that passed while no service lived
-    is made up for at the start; a sample that failed is tried again until the next is due.
+    is made up for a minute after the start; a sample that failed is tried again until the next.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Sampler:
         self._process: Process | None = None
         self._due: datetime | None = None
         self._next: datetime | None = None
-        self._not_before = float("-inf")
+        self._not_before = time.monotonic() + FIRST_S
 
     def tend(self) -> None:
         """Start what is due; notice what has ended. Called about once a second."""
