@@ -24,11 +24,13 @@ from ecgbatch.net.architecture import Architecture
 from ecgbatch.net.net1d import Net1D
 from ecgbatch.resources import demonstration
 from tests.cli.command import ecgbatch
+from tests.support.bundles import save_small_bundle
 from tests.support.ecgs import SAMPLES
 
 FOLDER = Path(__file__).parents[2] / "docs" / "examples"
 _DB = "--db sqlite:///ecg.db"
 _BUNDLE = "demonstration-bundle"
+_OTHER = "other-bundle"
 _SHOWN_FOLDER = "/srv/ecg"
 _WIDEST = 150
 _LONGEST = 24
@@ -58,6 +60,9 @@ EXAMPLES = (
     Example("doctor", f"doctor {_DB}"),
     Example("sql", f'sql {_DB} "{{risks}}"'),
     Example("sql", f'sql {_DB} "SELECT risk_rac FROM v_latest_risk"', 2),
+    Example("verify", f"verify {_DB}"),
+    Example("export", f"export --out warehouse {_DB}"),
+    Example("report", f"report --since {{today}} --worklist 3 --out report {_DB}"),
     Example("quarantine list", f"quarantine list {_DB}"),
     Example("retry", f'retry 3 --reason "exported again" {_DB}'),
     Example("work", f"work --drain {_DB}", 1),
@@ -76,6 +81,19 @@ EXAMPLES = (
     Example(
         "bundle activate", f'bundle activate {_BUNDLE} --reason "first use" --db sqlite:///demo.db'
     ),
+    Example("bundle list", f"bundle list {_DB}"),
+    Example(
+        "bundle activate",
+        f'bundle activate {_OTHER} --role challenger --since 1990-01-01 --reason "a trial" {_DB}',
+    ),
+    Example("work", f"work --drain {_DB}"),
+    Example("bundle compare", f"bundle compare {_DB}"),
+    Example("bundle promote", f'bundle promote --reason "the trial was good" {_DB}'),
+    Example("bundle rollback", f'bundle rollback --reason "a fault was found" {_DB}'),
+    Example(
+        "bundle activate", f'bundle activate {_OTHER} --role challenger --reason "once more" {_DB}'
+    ),
+    Example("bundle retire", f'bundle retire --reason "the trial is over" {_DB}'),
     Example(
         "bundle import-ecgfounder",
         "bundle import-ecgfounder weights.pth --out backbone --no-use-bn",
@@ -121,6 +139,7 @@ def _prepare(folder: Path) -> None:
     shutil.copytree(SAMPLES, folder / "inbox")
     (folder / "inbox" / "note.txt").write_text("The cart was repaired today.\n")
     shutil.copytree(demonstration("bundle"), folder / _BUNDLE)
+    save_small_bundle(folder / _OTHER)
     for database in ("ecg", "demo"):
         key = folder / f"{database}.key"
         key.write_bytes(bytes(range(32)))
@@ -131,7 +150,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _filled(line: str, folder: Path) -> str:
-    line = line.replace("{risks}", _RISKS)
+    line = line.replace("{risks}", _RISKS).replace("{today}", f"{datetime.now(UTC):%Y-%m-%d}")
     if "{key}" not in line:
         return line
     asked = "SELECT DISTINCT patient_key FROM recording WHERE patient_key IS NOT NULL ORDER BY 1"
@@ -159,6 +178,7 @@ def _masked(text: str, folder: Path) -> str:
     days = "|".join(str((today + timedelta(days=d)).date()) for d in (-1, 0, 1))
     for pattern, placeholder in (
         (rf"({days})[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?UTC|Z|\+00:00)?", "<time>"),
+        (rf"({days})", "<day>"),
         (rf"{re.escape(socket.gethostname())}\S*", "<worker>"),
         (rf"\b{re.escape(getpass.getuser())}\b", "<account>"),
         (r"\d+(\.\d+)? s ago", "<time> ago"),
