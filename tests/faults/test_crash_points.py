@@ -20,7 +20,7 @@ from tests.faults.fork_server import ForkServer
 from tests.support.effort import FULL
 from tests.support.many import muse_ecg
 
-_N_POINTS = 24
+_N_POINTS = 12
 _SHOWN = text(
     "SELECT i.locator, d.disposition, d.reason, r.file_digest,"
     " (SELECT COUNT(*) FROM result t WHERE t.recording_id = d.recording_id) AS results,"

@@ -78,7 +78,7 @@ def _logged(field: Field, name: str) -> int:
 @pytest.mark.timeout(900)
 def test_killed_workers_lose_nothing_and_score_nothing_twice(field: Field) -> None:
     """K1, K2: the headline, 200 kills over 5,000 files (`make fault-headline`), here fewer."""
-    n_files = effort(5000, with_every_change=1500)
+    n_files = effort(5000, with_every_change=1000)
     n_kills, n_copies = n_files // 25, n_files // 100
     run = kill_workers(field, n_files=n_files, n_kills=n_kills, n_copies=n_copies)
 
@@ -92,7 +92,7 @@ def test_killed_workers_lose_nothing_and_score_nothing_twice(field: Field) -> No
 def test_control_a_result_and_its_state_in_two_transactions_are_seen(field: Field) -> None:
     drop_unique_key(field.url)
 
-    run = kill_workers(field, n_files=1000, n_kills=100, without="one_transaction")
+    run = kill_workers(field, n_files=500, n_kills=100, without="one_transaction")
 
     assert run.count.twice > 0
 
