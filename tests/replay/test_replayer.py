@@ -9,9 +9,12 @@ from sqlalchemy import create_engine, text
 
 from ecgbatch.admission import activate
 from ecgbatch.errors import SetupFault
-from ecgbatch.replay.replayer import Replayed
+from ecgbatch.preparation import open_to_read
+from ecgbatch.replay.replayer import Replayed, Replayer
+from ecgbatch.replay.summary import replay_all
 from ecgbatch.run import run_once
 from ecgbatch.store.engine import open_engine, transaction
+from ecgbatch.store.replays import current_results
 from ecgbatch.terms import ReasonCode, ReplayOutcome, ReplayStage
 from tests.replay.conftest import QUIET, Ward
 from tests.support.bundles import save_small_bundle
@@ -87,6 +90,24 @@ def test_each_spoilt_file_and_row_is_named_by_its_first_stage(ward: Ward) -> Non
     assert replayed["k"].reason == "probability of LM"
     assert replayed["l"].reason == "stratum of RCA (scoring version 0, now 1)"
     assert replayed["c"].reason == ReasonCode.GONE
+
+
+def test_ctrl_c_tells_what_was_found_until_then(sqlite_ward: Ward) -> None:
+    (sqlite_ward.files / "a.hea").unlink()
+    settings = sqlite_ward.settings()
+    engine = open_to_read(settings)
+    bundles = (sqlite_ward.bundle,)
+
+    def interrupt_after_two(n_done: int) -> None:
+        if n_done == 2:
+            raise KeyboardInterrupt
+
+    with Replayer(settings, engine, source_root=sqlite_ward.files, bundles=bundles) as replayer:
+        summary = replay_all(replayer, current_results(engine), interrupt_after_two)
+    engine.dispose()
+
+    assert not summary.is_complete
+    assert (summary.n_results, summary.n_failed, len(summary.named)) == (2, 1, 1)
 
 
 def test_a_copy_serves_when_the_first_is_gone(sqlite_ward: Ward) -> None:
