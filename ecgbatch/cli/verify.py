@@ -109,8 +109,8 @@ def _chosen(
     from ecgbatch.store.replays import count_current, current_results, of_record, sample_of
 
     if records:
-        named = [of_record(engine, record) for record in records]
-        return named, len(named)
+        named = {one.result_id: one for one in (of_record(engine, record) for record in records)}
+        return named.values(), len(named)
     expected = count_current(engine)
     if sample is not None and seed is not None:
         return sample_of(engine, sample, seed), min(sample, expected)
