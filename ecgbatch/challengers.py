@@ -21,7 +21,7 @@ from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import transaction
 from ecgbatch.store.runs import CHALLENGER
 from ecgbatch.terms import ExitCode, ReasonCode
-from ecgbatch.working import Desk, patiently, waited_until, work_batch
+from ecgbatch.working import Desk, patiently, prove, waited_until, work_batch
 
 _AGAIN_S = 600.0
 """A challenger that could not be used is tried again after so long."""
@@ -101,6 +101,7 @@ class Challengers:
                 bench_for(desk.settings, one, folder, desk.pseudonymiser, desk.worker)
             )
             running = opening.enter_context(own_run(beside, CHALLENGER))
+            prove(running, bench)
             self._resources = opening.pop_all()
         with transaction(desk.engine) as connection:
             standing.note_fitness(connection, running.run_id, one.digest, None)

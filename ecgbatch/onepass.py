@@ -1,12 +1,13 @@
 """The steps of one pass over a source: look, admit, work, and once more if need be."""
 
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from ecgbatch.archiving import put_away
-from ecgbatch.bench import bench_for
+from ecgbatch.bench import Bench, bench_for
 from ecgbatch.challengers import Challengers
 from ecgbatch.heartbeat import Heartbeat
 from ecgbatch.looking import Looker, conclude, look
@@ -54,15 +55,16 @@ def look_and_work(one: Pass) -> None:
     put_away(looker)
     last = look(looker)
     unstable = _admit(one)
-    _work(one)
-    if unstable and settle_s:
-        one.reporter.notice(
-            f"{unstable} new or changed: looking again in {settle_s:g} s (--settle)"
-        )
-        one.reporter.pause(settle_s)
-        last = look(looker)
-        _admit(one)
-        _work(one)
+    with _scoring(one) as score_what_is_due:
+        score_what_is_due()
+        if unstable and settle_s:
+            one.reporter.notice(
+                f"{unstable} new or changed: looking again in {settle_s:g} s (--settle)"
+            )
+            one.reporter.pause(settle_s)
+            last = look(looker)
+            _admit(one)
+            score_what_is_due()
     conclude(looker, last)
     if left := put_away(looker):
         one.reporter.notice(f"{left} could not be archived; the next run tries again")
@@ -83,23 +85,37 @@ def _admit(one: Pass) -> int:
         return ledger.unstable(connection, one.source_id)
 
 
-def _work(one: Pass) -> None:
-    """Score everything that is due. Weights are loaded, and proven, only if there is something."""
-    desk = one.desk
-    if desk is None:
-        return
-    as_of, expected = _due(one, desk)
-    if not expected:
-        return
-    with (
-        Heartbeat(one.engine, desk.worker, desk.kind, desk.settings.work) as heart,
-        bench_for(
-            desk.settings, desk.champion, desk.bundle_folder, desk.pseudonymiser, desk.worker
-        ) as bench,
-    ):
-        heart.run_id = desk.run_id
-        prove(desk, bench)
-        work_through(desk, bench, heart, expected, as_of)
+@contextmanager
+def _scoring(one: Pass) -> Iterator[Callable[[], None]]:
+    """What scores everything that is due; it may be called again.
+
+    Weights are loaded, and proven by the run's canary, the first time that there is something.
+    """
+    with ExitStack() as stack:
+        opened: list[tuple[Bench, Heartbeat]] = []
+
+        def score_what_is_due() -> None:
+            desk = one.desk
+            if desk is None:
+                return
+            as_of, expected = _due(one, desk)
+            if not expected:
+                return
+            if not opened:
+                opened.append(_opened(desk, stack))
+            work_through(desk, *opened[0], expected, as_of)
+
+        yield score_what_is_due
+
+
+def _opened(desk: Desk, stack: ExitStack) -> tuple[Bench, Heartbeat]:
+    heart = stack.enter_context(Heartbeat(desk.engine, desk.worker, desk.kind, desk.settings.work))
+    bench = stack.enter_context(
+        bench_for(desk.settings, desk.champion, desk.bundle_folder, desk.pseudonymiser, desk.worker)
+    )
+    heart.run_id = desk.run_id
+    prove(desk, bench)
+    return bench, heart
 
 
 def _work_beside(one: Pass) -> None:

@@ -87,6 +87,7 @@ def command(
             "verified": proven.verified,
             "verified_at": proven.verified_at,
             "differing": proven.differing,
+            "differing_recordings": proven.differing_recordings,
             "attention": attention,
         }
         print_json(answer | ({"failures": failures, "stuck": stuck} if with_failures else {}))

@@ -51,7 +51,8 @@ def print_proofs(proven: Proofs) -> None:
     if proven.verified_at is not None:
         click.echo(f"verified: {', '.join(parts)}; last {proven.verified_at:%Y-%m-%d %H:%M:%S}Z")
     if proven.differing:
-        click.echo(f"{proven.differing} current results differ: see `ecgbatch verify`")
+        named = " ".join(map(str, proven.differing_recordings))
+        click.echo(f"{proven.differing} current results differ: see `ecgbatch verify {named}`")
 
 
 def print_challenges(challenges: Sequence[Challenge]) -> None:

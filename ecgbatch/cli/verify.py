@@ -69,7 +69,8 @@ def command(
     shipped one. --config is needed where gates were set, and for a source that is a database.
 
     Exit code 0: all replay, bit by bit or within the bundle's tolerance. 1: some differ, or their
-    file or bundle is gone. 4: nothing can be computed here.
+    file or bundle is gone. 4: nothing can be computed here. 130: interrupted; what was found
+    until then is told.
     """
     from ecgbatch.preparation import open_to_read
     from ecgbatch.replay.replayer import Replayer
@@ -91,6 +92,8 @@ def command(
         print_json(_answer(summary, drawn))
     else:
         _print(summary, drawn)
+    if not summary.is_complete:
+        sys.exit(ExitCode.INTERRUPTED)
     sys.exit(ExitCode.ATTENTION if summary.n_failed else ExitCode.DONE)
 
 
@@ -106,8 +109,8 @@ def _chosen(
     from ecgbatch.store.replays import count_current, current_results, of_record, sample_of
 
     if records:
-        named = [of_record(engine, record) for record in records]
-        return named, len(named)
+        named = {one.result_id: one for one in (of_record(engine, record) for record in records)}
+        return named.values(), len(named)
     expected = count_current(engine)
     if sample is not None and seed is not None:
         return sample_of(engine, sample, seed), min(sample, expected)
@@ -131,7 +134,8 @@ def _replayed(replayer: "Replayer", results: Iterable["KeptResult"], expected: i
 
 def _answer(summary: "Summary", seed: int | None) -> dict[str, object]:
     return {
-        "ok": not summary.n_failed,
+        "ok": summary.is_complete and not summary.n_failed,
+        "complete": summary.is_complete,
         "results": summary.n_results,
         "outcomes": {one: summary.outcomes[one] for one in ReplayOutcome},
         "stages": {one: summary.stages[one] for one in ReplayStage},
@@ -144,6 +148,8 @@ def _answer(summary: "Summary", seed: int | None) -> dict[str, object]:
 def _print(summary: "Summary", seed: int | None) -> None:
     counts = [f"{one} {summary.outcomes[one]}" for one in ReplayOutcome if summary.outcomes[one]]
     drawn = "" if seed is None else f" drawn with --seed {seed}"
+    if not summary.is_complete:
+        click.echo("interrupted; until then:")
     click.echo(f"{summary.n_results} results{drawn}: {', '.join(counts) or 'nothing to replay'}")
     if summary.named:
         _print_failed(summary)

@@ -106,15 +106,18 @@ class Places:
 
 def _root(stated: str) -> Path:
     """The folder of a source; its name may have been kept percent-encoded."""
-    path = Path(stated)
-    return path if path.is_dir() else Path(os.fsdecode(unquote_to_bytes(stated)))
+    return Path(stated if _is_folder(stated) else os.fsdecode(unquote_to_bytes(stated)))
+
+
+def _is_folder(path: str | Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - says no where Path raises
 
 
 def _why(root: Path, parts: list[bytes], fault: EcgbatchError) -> ReasonCode:
     """Why nothing could be read: nothing there is another answer than nothing readable."""
     if not isinstance(fault, TransientFault):
         return fault.reason
-    if not root.is_dir():
+    if not _is_folder(root):
         return ReasonCode.SOURCE_UNAVAILABLE
     try:
         status = os.lstat(b"/".join((os.fsencode(root), *parts)))

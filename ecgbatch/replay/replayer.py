@@ -14,8 +14,7 @@ from ecgbatch.errors import SetupFault, TransientFault
 from ecgbatch.identity import Pseudonymiser
 from ecgbatch.isolation.decoder import Decoder
 from ecgbatch.pipeline import Instruments, assess
-from ecgbatch.provenance import has_gates
-from ecgbatch.records import Outcome, RecordingBytes, Rejected, RetryLater
+from ecgbatch.records import Outcome, RecordingBytes, RetryLater
 from ecgbatch.replay.places import NotThere, Places
 from ecgbatch.replay.verdict import Verdict, compare, differs
 from ecgbatch.scoring.scorer import Scorer
@@ -34,6 +33,7 @@ class Replayed:
         stage: the first that differs; None unless the outcome is `differs`.
         difference: largest difference of a logit; None where no logit was computed.
         reason: in a few words, without numbers, names and places; None where all is the same.
+        is_of_settings: it differs in what the gates refuse, and they are not those of the result.
     """
 
     result_id: int
@@ -42,6 +42,7 @@ class Replayed:
     stage: ReplayStage | None
     difference: float | None
     reason: str | None
+    is_of_settings: bool
 
 
 class Replayer:
@@ -106,6 +107,7 @@ class Replayer:
             verdict.stage,
             verdict.difference,
             verdict.reason,
+            verdict.is_of_settings,
         )
 
     def _verdict(self, kept: KeptResult) -> Verdict:
@@ -119,23 +121,15 @@ class Replayer:
             return Verdict(ReplayOutcome.GONE, reason=instruments)
         fresh = _assessed(source, instruments)
         verdict = compare(kept, fresh, instruments.manifest, self._settings.gate_digest)
-        if self._is_refused_by_other_gates(kept, fresh, verdict):
-            # The gates are not those of the result; its risk can be computed again all the same.
-            open_gates = replace(instruments, quality=_flagging(self._settings.quality))
-            passed = _assessed(source, open_gates)
-            again = compare(kept, passed, instruments.manifest, self._settings.gate_digest)
-            return replace(verdict, difference=again.difference)
-        return verdict
-
-    def _is_refused_by_other_gates(
-        self, kept: KeptResult, fresh: Outcome, verdict: Verdict
-    ) -> bool:
-        return (
-            kept.outcome is ResultOutcome.SCORED
-            and isinstance(fresh, Rejected)
-            and verdict.stage is ReplayStage.PREPROCESSING
-            and not has_gates(kept.pipeline_id, self._settings.gate_digest)
-        )
+        if not verdict.is_of_settings or kept.outcome is ResultOutcome.REJECTED:
+            return verdict
+        # Other gates than the result's refuse it; its risk can be computed again all the same.
+        open_gates = replace(instruments, quality=_flagging(self._settings.quality))
+        passed = _assessed(source, open_gates)
+        again = compare(kept, passed, instruments.manifest, self._settings.gate_digest)
+        if again.outcome is ReplayOutcome.DIFFERS and not again.is_of_settings:
+            return again
+        return replace(verdict, difference=again.difference)
 
     def _instruments(self, kept: KeptResult) -> Instruments | ReasonCode:
         """What made the result, or why its bundle is not to be had; kept until another is needed.

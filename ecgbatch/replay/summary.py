@@ -20,12 +20,14 @@ class Summary:
         stages: of those that differ, by the first stage that does.
         named: the first MOST_NAMED that differ or are gone.
         all_clinical: every result is of a clinical bundle; True of none.
+        is_complete: False where Ctrl-C ended it before the last result.
     """
 
     outcomes: Counter[ReplayOutcome] = field(default_factory=Counter)
     stages: Counter[ReplayStage] = field(default_factory=Counter)
     named: list[Replayed] = field(default_factory=list)
     all_clinical: bool = True
+    is_complete: bool = True
 
     @property
     def n_results(self) -> int:
@@ -49,7 +51,7 @@ class Summary:
 def replay_all(
     replayer: Replayer, results: Iterable[KeptResult], progress: Callable[[int], None]
 ) -> Summary:
-    """Replay one after the other.
+    """Replay one after the other; Ctrl-C ends it with what was found until then.
 
     Args:
         progress: called with how many are done.
@@ -58,7 +60,10 @@ def replay_all(
         SetupFault, TransientFault: as `Replayer.replay`.
     """
     summary = Summary()
-    for kept in results:
-        summary.add(replayer.replay(kept), is_clinical=kept.is_clinical)
-        progress(summary.n_results)
+    try:
+        for kept in results:
+            summary.add(replayer.replay(kept), is_clinical=kept.is_clinical)
+            progress(summary.n_results)
+    except KeyboardInterrupt:
+        summary.is_complete = False
     return summary

@@ -1,7 +1,7 @@
 """What was kept against what was computed again: the first stage at which they differ, or none."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ecgbatch.bundle.calibration import calibrate, sigmoid
 from ecgbatch.bundle.manifest import Manifest
@@ -24,12 +24,14 @@ class Verdict:
         stage: the first that differs; None where none does.
         difference: largest difference of a logit; None where no logit was computed.
         reason: what differs, in a few words without numbers, names and places.
+        is_of_settings: it differs in what the gates refuse, and they are not those of the result.
     """
 
     outcome: ReplayOutcome
     stage: ReplayStage | None = None
     difference: float | None = None
     reason: str | None = None
+    is_of_settings: bool = False
 
 
 def differs(stage: ReplayStage, reason: str, difference: float | None = None) -> Verdict:
@@ -48,7 +50,7 @@ def compare(kept: KeptResult, fresh: Outcome, manifest: Manifest, gate_digest: s
         lambda: _signal(kept, fresh),
         lambda: _preprocessing(kept, fresh, manifest, gate_digest),
         lambda: _net(kept, fresh, manifest, gate_digest),
-        lambda: _strata(kept, fresh, manifest),
+        lambda: _strata(kept, fresh, manifest, gate_digest),
     )
     for stage in stages:
         if (verdict := stage()) is not None:
@@ -65,9 +67,10 @@ def _signal(kept: KeptResult, fresh: Outcome) -> Verdict | None:
         is_decoded = fresh.stage == "score"
         return None if is_decoded else differs(ReplayStage.SIGNAL, f"read now: {fresh.reason}")
     if fresh.facts.signal_digest == kept.signal_digest:
-        if isinstance(fresh, Rejected) and kept.signal_digest is None:
-            return _other_refusal(kept, fresh, ReplayStage.SIGNAL, "read now")
-        return None
+        if not isinstance(fresh, Rejected) or kept.signal_digest is not None:
+            return None
+        is_same = kept.reason == fresh.reason
+        return None if is_same else differs(ReplayStage.SIGNAL, f"read now: {fresh.reason}")
     if fresh.facts.signal_digest is None and isinstance(fresh, Rejected):
         return differs(ReplayStage.SIGNAL, f"read now: {fresh.reason}")
     readers = (kept.reader, kept.reader_version), (fresh.facts.reader, fresh.facts.reader_version)
@@ -82,19 +85,14 @@ def _preprocessing(
     if kept.preprocessing_digest != manifest.preprocessing.digest:
         return differs(stage, "not the bundle's preprocessing")
     other = _other_settings(kept, gate_digest)
-    if isinstance(fresh, Rejected):
-        return _other_refusal(kept, fresh, stage, f"refused now{other}")
-    if kept.reason is not None:
-        return differs(stage, f"not refused any more{other}")
+    refused = fresh.reason if isinstance(fresh, Rejected) else None
+    if kept.reason != refused:
+        words = f"refused now{other}: {refused}" if refused else f"not refused any more{other}"
+        is_of_settings = not has_gates(kept.pipeline_id, gate_digest)
+        return replace(differs(stage, words), is_of_settings=is_of_settings)
     if isinstance(fresh, Scored) and kept.padded_samples != fresh.padded_samples:
         return differs(stage, f"another number of padded samples{other}")
     return None
-
-
-def _other_refusal(
-    kept: KeptResult, fresh: Rejected, stage: ReplayStage, words: str
-) -> Verdict | None:
-    return None if kept.reason == fresh.reason else differs(stage, f"{words}: {fresh.reason}")
 
 
 def _net(kept: KeptResult, fresh: Outcome, manifest: Manifest, gate_digest: str) -> Verdict | None:
@@ -119,7 +117,9 @@ def _difference(kept: KeptResult, fresh: Scored) -> float:
     return max((abs(before - after) for before, after in pairs), default=0.0)
 
 
-def _strata(kept: KeptResult, fresh: Outcome, manifest: Manifest) -> Verdict | None:
+def _strata(
+    kept: KeptResult, fresh: Outcome, manifest: Manifest, gate_digest: str
+) -> Verdict | None:
     if not isinstance(fresh, Scored | Rejected):
         return None
     difference = _difference(kept, fresh) if isinstance(fresh, Scored) else None
@@ -128,7 +128,9 @@ def _strata(kept: KeptResult, fresh: Outcome, manifest: Manifest) -> Verdict | N
         words = _other_strata(kept, fresh.assessment, manifest)
     if words is None and kept.outside_intended_use != fresh.outside_intended_use:
         words = "outside_intended_use"
-    return None if words is None else differs(ReplayStage.STRATA, words, difference)
+    if words is None:
+        return None
+    return differs(ReplayStage.STRATA, f"{words}{_other_settings(kept, gate_digest)}", difference)
 
 
 def _other_strata(kept: KeptResult, fresh: Assessment, manifest: Manifest) -> str | None:

@@ -47,8 +47,8 @@ ADVICE: dict[Alarm, str] = {
     "nothing is scored there. v_run_health says which worker; `ecgbatch doctor` there, at what "
     "stage.",
     Alarm.REPLAY_DIFFERS: "A current result came out otherwise when it was computed again from its "
-    "file. The table verification says which and at what stage, `ecgbatch verify` computes it once "
-    "more. It ends when a later replay agrees, or the ECG is scored again.",
+    "file. `ecgbatch status` names its recording, `ecgbatch verify` computes it once more and says "
+    "at what stage. It ends when a later replay agrees, or the ECG is scored again.",
     Alarm.DISK_LOW: "The disk of the database is nearly full. Free space; workers wait and go on "
     "by themselves.",
     Alarm.HALTED_LONG: "Claims have been halted for long. `ecgbatch resume` lets them go on.",

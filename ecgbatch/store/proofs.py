@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 
 from sqlalchemy import (
     ColumnElement,
@@ -17,10 +18,13 @@ from sqlalchemy import (
 
 from ecgbatch.store.engine import now
 from ecgbatch.store.replays import which_are_current
+from ecgbatch.store.runs import CHALLENGER
 from ecgbatch.store.tables import item, result, run
 from ecgbatch.store.tables_ledger import verification
 from ecgbatch.terms import Canary, ReplayOutcome, ReplayStage
 
+_NAMED = 10
+"""So many of the recordings that differ are named."""
 _RUNS = 1000
 """So many runs are looked back for canaries,"""
 _RECENT = timedelta(days=1)
@@ -45,6 +49,7 @@ class Proofs:
         verified_at: when one was last computed again.
         differing: current results whose newest replay differs. Not those whose file the ledger
             knows to have been replaced at its place.
+        differing_recordings: the recordings of the first of these.
     """
 
     canary: CanaryRow | None = None
@@ -52,18 +57,21 @@ class Proofs:
     verified: Mapping[ReplayOutcome, int] = field(default_factory=dict)
     verified_at: datetime | None = None
     differing: int = 0
+    differing_recordings: tuple[int, ...] = ()
 
 
 def read(connection: Connection) -> Proofs:
     """All of it."""
     canary, unfit = _canaries(connection)
     newest = select(func.max(verification.c.verified_at))
+    found = differing(connection)
     return Proofs(
         canary,
         unfit,
         _verified(connection),
         connection.execute(newest).scalar(),
-        len(differing(connection)),
+        len(found),
+        tuple(islice(found.values(), _NAMED)),
     )
 
 
@@ -96,23 +104,29 @@ def keep(
     )
 
 
-def differing(connection: Connection) -> list[int]:
-    """Current results whose newest replay differs, oldest first; see `Proofs.differing`."""
+def differing(connection: Connection) -> dict[int, int]:
+    """Current results whose newest replay differs, by number, each with its recording.
+
+    See `Proofs.differing`.
+    """
     found = select(verification.c.result_id).where(
         _is_newest(),
         verification.c.outcome == ReplayOutcome.DIFFERS,
         not_(and_(verification.c.stage == ReplayStage.BYTES, _is_replaced())),
     )
-    ids = list(connection.execute(found.order_by(verification.c.result_id)).scalars())
-    current = which_are_current(connection, ids)
-    return [result_id for result_id in ids if result_id in current]
+    return dict(sorted(which_are_current(connection, found).items()))
 
 
 def _canaries(connection: Connection) -> tuple[CanaryRow | None, int]:
-    """The newest, and how many machines are unfit by their own newest one."""
-    columns = select(run.c.run_id, run.c.worker, run.c.canary, run.c.started_at)
+    """The newest, and how many machines are unfit by their own newest one.
+
+    A challenger's says nothing of the champion: it is put aside, and `standing` tells of it.
+    """
+    columns = select(run.c.run_id, run.c.kind, run.c.worker, run.c.canary, run.c.started_at)
     newest_runs = columns.order_by(run.c.run_id.desc()).limit(_RUNS).subquery()
-    sent = select(newest_runs).where(newest_runs.c.canary != Canary.NOT_SENT)
+    sent = select(newest_runs).where(
+        newest_runs.c.canary != Canary.NOT_SENT, newest_runs.c.kind != CHALLENGER
+    )
     rows = connection.execute(sent.order_by(newest_runs.c.run_id.desc())).all()
     since = now(connection) - _RECENT
     of_machine: dict[str, str] = {}

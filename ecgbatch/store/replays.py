@@ -153,17 +153,16 @@ def of_results(engine: Engine, result_ids: Sequence[int]) -> Iterator[KeptResult
     yield from _kept(engine, result_ids)
 
 
-def which_are_current(connection: Connection, result_ids: Sequence[int]) -> set[int]:
-    """Those of `result_ids` that `current_results` gives."""
-    if not result_ids:
-        return set()
+def which_are_current(connection: Connection, result_ids: Select[int]) -> dict[int, int]:
+    """Those of `result_ids` that `current_results` gives, each with its recording."""
     champions = _champions(connection)
-    found: set[int] = set()
+    found: dict[int, int] = {}
     for rank in range(len(champions)):
-        current = _of_current(result.c.result_id, champions, rank)
-        found |= set(
-            connection.execute(current.where(result.c.result_id.in_(result_ids))).scalars()
+        current = _of_current(result.c.result_id, champions, rank).add_columns(
+            result.c.recording_id
         )
+        rows = connection.execute(current.where(result.c.result_id.in_(result_ids)))
+        found |= {row.result_id: row.recording_id for row in rows}
     return found
 
 
@@ -175,7 +174,11 @@ def _champions(connection: Connection) -> list[str]:
         .join(activation, activation.c.bundle_digest == bundle.c.bundle_digest)
         .where(activation.c.role == BundleRole.CHAMPION)
         .group_by(bundle.c.bundle_digest, bundle.c.is_clinical)
-        .order_by(is_open.desc(), func.max(activation.c.from_at).desc())
+        .order_by(
+            is_open.desc(),
+            func.max(activation.c.from_at).desc(),
+            func.max(activation.c.activation_id).desc(),
+        )
     ).all()
     return [row.bundle_digest for row in rows if row.is_clinical == rows[0].is_clinical]
 

@@ -70,9 +70,10 @@ def test_one_byte_more_or_less_is_the_answer_no(scored: Path, tmp_path: Path) ->
 
 def test_a_recording_or_a_sample_is_chosen(scored: Path) -> None:
     database = scored / "results.db"
-    (one,) = rows(database, "SELECT * FROM recording ORDER BY recording_id LIMIT 1")
+    one, other = rows(database, "SELECT * FROM recording ORDER BY recording_id LIMIT 2")
+    twice = (one["file_digest"][:12], one["recording_id"])
 
-    named = _verify(database, one["file_digest"][:12], one["recording_id"], "--json")
+    named = _verify(database, *twice, other["recording_id"], "--json")
     drawn = _verify(database, "--sample", 2, "--json")
     unknown = _verify(database, "fedcba987654")
 

@@ -62,7 +62,7 @@ def _stop(worker: "subprocess.Popen[str]") -> int:
 
 
 def _wait(database: Path, sql: str, at_least: int) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while rows(database, sql)[0]["n"] < at_least:
         assert time.monotonic() < until
         time.sleep(0.02)

@@ -14,6 +14,7 @@ from ecgbatch.terms import BundleRole, ReasonCode
 from tests.support.ledger import (
     CHAMPION,
     OTHER,
+    PIPELINE,
     STRATA,
     Site,
     activate,
@@ -89,11 +90,11 @@ def test_what_the_view_shows_and_what_is_rejected_is_current(ledger: Engine) -> 
     assert told == {
         ("both", OTHER, "1-test"): 1,
         ("refused later", OTHER, "1-test"): 1,
-        ("old", CHAMPION, "1-test"): 1,
+        ("old", CHAMPION, PIPELINE): 1,
         ("again", CHAMPION, "2-test"): 1,
-        ("copied", CHAMPION, "1-test"): 1,
-        ("outdated", CHAMPION, "1-test"): 1,
-        ("flat", CHAMPION, "1-test"): 1,
+        ("copied", CHAMPION, PIPELINE): 1,
+        ("outdated", CHAMPION, PIPELINE): 1,
+        ("flat", CHAMPION, PIPELINE): 1,
     }
     assert [one.bundle_digest for one in found] == [OTHER] * 2 + [CHAMPION] * 5
     assert count_current(ledger) == 7

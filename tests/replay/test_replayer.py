@@ -9,9 +9,12 @@ from sqlalchemy import create_engine, text
 
 from ecgbatch.admission import activate
 from ecgbatch.errors import SetupFault
-from ecgbatch.replay.replayer import Replayed
+from ecgbatch.preparation import open_to_read
+from ecgbatch.replay.replayer import Replayed, Replayer
+from ecgbatch.replay.summary import replay_all
 from ecgbatch.run import run_once
 from ecgbatch.store.engine import open_engine, transaction
+from ecgbatch.store.replays import current_results
 from ecgbatch.terms import ReasonCode, ReplayOutcome, ReplayStage
 from tests.replay.conftest import QUIET, Ward
 from tests.support.bundles import save_small_bundle
@@ -58,6 +61,7 @@ def test_each_spoilt_file_and_row_is_named_by_its_first_stage(ward: Ward) -> Non
         "UPDATE score SET probability = 0.999 * probability WHERE result_id = <k> AND task = 'LM'",
         "UPDATE score SET stratum = CASE stratum WHEN 'low' THEN 'high' ELSE 'low' END"
         " WHERE result_id = <l> AND task = 'RCA'",
+        "UPDATE result SET pipeline_id = '0' || substr(pipeline_id, 2) WHERE result_id = <l>",
         "UPDATE result SET any_vessel_risk = 0.999 * any_vessel_risk WHERE result_id = <m>",
         "UPDATE result SET any_vessel_stratum ="
         " CASE any_vessel_stratum WHEN 'low' THEN 'high' ELSE 'low' END WHERE result_id = <n>",
@@ -84,7 +88,26 @@ def test_each_spoilt_file_and_row_is_named_by_its_first_stage(ward: Ward) -> Non
     assert replayed["r"].difference == pytest.approx(1e-10, rel=1e-3)
     assert replayed["j"].reason == "other logits (scoring version 0, now 1)"
     assert replayed["k"].reason == "probability of LM"
+    assert replayed["l"].reason == "stratum of RCA (scoring version 0, now 1)"
     assert replayed["c"].reason == ReasonCode.GONE
+
+
+def test_ctrl_c_tells_what_was_found_until_then(sqlite_ward: Ward) -> None:
+    (sqlite_ward.files / "a.hea").unlink()
+    settings = sqlite_ward.settings()
+    engine = open_to_read(settings)
+    bundles = (sqlite_ward.bundle,)
+
+    def interrupt_after_two(n_done: int) -> None:
+        if n_done == 2:
+            raise KeyboardInterrupt
+
+    with Replayer(settings, engine, source_root=sqlite_ward.files, bundles=bundles) as replayer:
+        summary = replay_all(replayer, current_results(engine), interrupt_after_two)
+    engine.dispose()
+
+    assert not summary.is_complete
+    assert (summary.n_results, summary.n_failed, len(summary.named)) == (2, 1, 1)
 
 
 def test_a_copy_serves_when_the_first_is_gone(sqlite_ward: Ward) -> None:
@@ -103,21 +126,27 @@ def test_other_gates_are_said_and_the_risk_is_computed_all_the_same(sqlite_ward:
         quality={"flat": {"refuses": False}, "constant_run": {"refuses": False}}
     )
 
+    sqlite_ward.tamper("UPDATE score SET logit = logit + 0.01 WHERE result_id = <b>")
+
     refused = sqlite_ward.replayed("a", "b", settings=stricter)
     passed = sqlite_ward.replayed("a", "flat", settings=looser)
 
-    assert _stages(refused) == {"a": "preprocessing", "b": "preprocessing"}
+    assert _stages(refused) == {"a": "preprocessing", "b": "net"}
+    assert (refused["a"].is_of_settings, refused["b"].is_of_settings) == (True, False)
     assert refused["a"].reason == "refused now (other gate settings): amplitude_implausible"
     assert refused["a"].difference == 0.0
     assert _stages(passed) == {"flat": "preprocessing"}
     assert passed["flat"].reason == "not refused any more (other gate settings)"
+    assert passed["flat"].is_of_settings
 
 
 def test_a_scanned_folder_that_is_not_there_is_gone_and_never_changed(sqlite_ward: Ward) -> None:
-    replayed = sqlite_ward.replayed(source_root=sqlite_ward.files / "unmounted")
+    # The second is one of those that the system does not even look for.
+    for name in ("unmounted", "x" * 300):
+        replayed = sqlite_ward.replayed(source_root=sqlite_ward.files / name)
 
-    assert {one.outcome for one in replayed.values()} == {ReplayOutcome.GONE}
-    assert {one.reason for one in replayed.values()} == {ReasonCode.SOURCE_UNAVAILABLE}
+        assert {one.outcome for one in replayed.values()} == {ReplayOutcome.GONE}
+        assert {one.reason for one in replayed.values()} == {ReasonCode.SOURCE_UNAVAILABLE}
 
 
 def test_without_its_bundle_a_result_is_gone(sqlite_ward: Ward, tmp_path: Path) -> None:

@@ -89,6 +89,8 @@ def test_sample_is_taken_once_and_what_differs_raises_the_alarm_until_it_agrees(
     assert _rows(engine, f"{written} LIMIT 3 OFFSET 2") != []
     assert _rows(engine, "SELECT stage FROM verification WHERE outcome = 'differs'") == [("bytes",)]
     assert _proofs(engine).differing == 1
+    spoilt = _rows(engine, "SELECT recording_id FROM item WHERE locator = 'ecg000001.xml'")
+    assert list(spoilt[0]) == list(_proofs(engine).differing_recordings)
 
     # A sample of one still looks at what differed, and finds it mended.
     file.write_bytes(whole)
@@ -119,6 +121,18 @@ def test_file_that_is_known_to_be_replaced_raises_no_alarm_and_one_that_is_gone_
     }
 
 
+def test_gates_that_were_changed_since_raise_no_alarm(field: Field, engine: Engine) -> None:
+    gates = {"amplitude": {"limit": 0.05}}
+    stricter = load_settings(field.config, {"quality": gates})
+
+    assert take_sample(stricter, DUE, "a", threading.Event())
+
+    assert _rows(engine, "SELECT exit_code, counts FROM run WHERE kind = 'verify'") == [
+        (0, f'{{"other_gates":{N_ECGS}}}')
+    ]
+    assert _proofs(engine).differing == 0
+
+
 def test_what_was_verified_cannot_be_changed(field: Field, engine: Engine) -> None:
     _sample(field, 1, sample=1)
     for act in ("UPDATE verification SET outcome = 'gone'", "DELETE FROM verification"):
@@ -130,19 +144,20 @@ def test_canary_of_each_machine_counts_by_its_newest(field: Field, engine: Engin
     assert (_proofs(engine).unfit_machines, _proofs(engine).canary is not None) == (0, True)
     started = _rows(engine, "SELECT max(started_at) FROM run")[0][0]
     with engine.begin() as connection:
-        for worker, outcome in (
-            ("a/1:1:1", "differs: net"),
-            ("b/1:1:1", "passed"),
-            ("c/1:1:1", "differs: net"),
-            ("c/1:1:2", "passed"),
-            ("d/1:1:1", "not sent"),
+        for worker, outcome, kind in (
+            ("a/1:1:1", "differs: net", "work"),
+            ("b/1:1:1", "passed", "work"),
+            ("b/1:1:1", "differs: net", "challenger"),
+            ("c/1:1:1", "differs: net", "work"),
+            ("c/1:1:2", "passed", "work"),
+            ("d/1:1:1", "not sent", "work"),
         ):
             connection.execute(
                 text(
                     "INSERT INTO run (kind, worker, started_at, canary)"
-                    " VALUES ('work', :worker, :at, :outcome)"
+                    " VALUES (:kind, :worker, :at, :outcome)"
                 ),
-                {"worker": worker, "at": started, "outcome": outcome},
+                {"kind": kind, "worker": worker, "at": started, "outcome": outcome},
             )
 
     assert _proofs(engine).unfit_machines == 1
@@ -164,7 +179,9 @@ def test_service_starts_a_process_that_takes_the_sample(tmp_path: Path) -> None:
     assert service._process is None  # not due again
 
     engine = open_engine(field.url)
-    assert _rows(engine, "SELECT outcome FROM verification") == [("identical",)]
+    # Another number of threads than here may round the last digits in another way.
+    ((outcome,),) = _rows(engine, "SELECT outcome FROM verification")
+    assert outcome in (ReplayOutcome.IDENTICAL, ReplayOutcome.TOLERANCE)
     assert _rows(engine, "SELECT worker FROM firing") == [("a",)]
     engine.dispose()
 

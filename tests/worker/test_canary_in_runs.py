@@ -10,14 +10,20 @@ import torch
 from sqlalchemy import Engine, inspect, text
 
 from ecgbatch import bench as bench_module
+from ecgbatch.bundle.load import Bundle
 from ecgbatch.errors import SetupFault
+from ecgbatch.lifecycle import activate
+from ecgbatch.pipeline import Instruments
 from ecgbatch.run import run_once, scan_once
 from ecgbatch.scoring.scorer import Scorer
 from ecgbatch.settings import load_settings
-from ecgbatch.terms import ReasonCode
+from ecgbatch.store import proofs, standing
+from ecgbatch.store.engine import open_engine, transaction
+from ecgbatch.terms import BundleRole, Canary, ReasonCode
 from ecgbatch.work import work
 from ecgbatch.working import Reporter
 from tests.faults.field import Field, lay_out
+from tests.support.bundles import save_small_bundle
 from tests.support.many import write_many
 
 QUIET = Reporter(notice=lambda line: None, progress=lambda done, expected: None)
@@ -87,6 +93,58 @@ def test_canary_of_a_run_stands_in_its_row_alone(field: Field, engine: Engine) -
     # Nothing to do: no weights, no canary.
     assert _runs(engine, "run-once") == [(0, "passed"), (0, None)]
     assert _contents(engine) == before
+
+
+def test_second_look_scores_with_what_the_canary_of_the_run_proved(
+    field: Field, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_many(field.inbox, 1)
+    scan_once(load_settings(field.config), QUIET)
+    write_many(field.inbox, 1, first=1)
+    sent: list[int] = []
+
+    def passes(instruments: Instruments, bundle: Bundle, number: int) -> Canary:
+        sent.append(number)
+        return Canary.PASSED
+
+    monkeypatch.setattr(bench_module, "send", passes)
+    settings = load_settings(field.config, {"stability": {"settle_s": 0.3}})
+
+    assert run_once(settings, QUIET).finished == {"scored": 2}
+
+    assert len(sent) == 1
+
+
+def test_challenger_whose_canary_differs_is_put_aside_and_no_machine_is_unfit(
+    field: Field, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_many(field.inbox, 1)
+    settings = load_settings(field.config)
+    second = field.home / "second"
+    save_small_bundle(second, name="second demonstration")
+    owner = open_engine(field.url)
+    activate(owner, settings, second, "trial", role=BundleRole.CHALLENGER, since=None)
+    owner.dispose()
+    send = bench_module.send
+
+    def differs(instruments: Instruments, bundle: Bundle, number: int) -> Canary:
+        is_second = bundle.manifest.name == "second demonstration"
+        return Canary.NET if is_second else send(instruments, bundle, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench_module, "send", differs)
+        assert run_once(settings, QUIET).exit_code == 0
+    with transaction(engine) as connection:
+        (one,) = standing.challenges(connection)
+        found = proofs.read(connection)
+    assert (one.reason, one.results, one.waiting) == (ReasonCode.CANARY_DIFFERS, 0, 1)
+    assert _runs(engine, "challenger")[0] == (4, "differs: net")
+    assert found.canary is not None
+    assert (found.canary.outcome, found.unfit_machines) == ("passed", 0)
+
+    assert run_once(settings, QUIET).exit_code == 0
+
+    assert _runs(engine, "challenger")[-1] == (0, "passed")
 
 
 def test_run_whose_canary_differs_scores_nothing(
