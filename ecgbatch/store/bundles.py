@@ -203,6 +203,33 @@ def activate(
     return Change(is_new, given)
 
 
+def promote(
+    connection: Connection, digest: str, *, by: str, why: str, golden_report: str | None
+) -> BundleRow:
+    """Make a challenger the champion.
+
+    Returns:
+        The champion before.
+
+    Raises:
+        SetupFault: BUNDLE_NOT_ACTIVE, it is no challenger, or challenges nobody.
+    """
+    keep_champion(connection, func.pg_advisory_xact_lock)
+    before = champion(connection)
+    if before is None or digest not in {one.digest for one in challengers(connection)}:
+        raise SetupFault(ReasonCode.BUNDLE_NOT_ACTIVE, "it is no challenger any more")
+    activate(
+        connection,
+        digest,
+        BundleRole.CHAMPION,
+        by=by,
+        why=why,
+        golden_report=golden_report,
+        act_name="promote",
+    )
+    return before
+
+
 def roll_back(
     connection: Connection, digest: str, *, by: str, why: str, golden_report: str | None
 ) -> Change:

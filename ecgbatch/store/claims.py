@@ -121,7 +121,7 @@ def held_champion(connection: Connection) -> str:
 
 
 def keep_champion(connection: Connection, lock: Callable[[int, int], Function[Any]]) -> None:
-    """Until the transaction ends: shared, no bundle's role changes; exclusive, nobody relies on one.
+    """Until the transaction ends: shared, no role changes; exclusive, nobody relies on a role.
 
     A lock on the row would need a right to change it. On SQLite one transaction writes at any
     time.

@@ -3,16 +3,16 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, func, text
 
 from ecgbatch.errors import LeaseLost, SetupFault
 from ecgbatch.records import Quarantined
-from ecgbatch.store import bundles, checks, ledger
+from ecgbatch.store import bundles, checks, ledger, standing
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.claims import keep_champion
 from ecgbatch.store.engine import transaction
-from ecgbatch.store.tables import event, work
-from ecgbatch.terms import BundleRole, Disposition, ReasonCode, WorkState
+from ecgbatch.store.runs import CHALLENGER as CHALLENGER_RUN
+from ecgbatch.terms import BundleRole, Disposition, ReasonCode
 from tests.support.ledger import (
     CHAMPION,
     OTHER,
@@ -133,3 +133,38 @@ def test_a_former_champion_that_challenges_changes_nothing_that_is_shown(
     bundles.retire(challenged.connection, CHAMPION, by="op", why="enough")
     assert challenged.connection.execute(shown).all() == before
     assert broken(challenged) == []
+
+
+def test_what_is_no_challenger_any_more_is_not_promoted(challenged: Site) -> None:
+    bundles.retire(challenged.connection, OTHER, by="op", why="enough")
+
+    with pytest.raises(SetupFault) as caught:
+        bundles.promote(challenged.connection, OTHER, by="op", why="x", golden_report=None)
+
+    assert caught.value.reason is ReasonCode.BUNDLE_NOT_ACTIVE
+    champion = bundles.champion(challenged.connection)
+    assert champion is not None
+    assert champion.digest == CHAMPION
+
+
+def test_what_a_challenger_alone_has_scored_gives_way_to_no_other_format(
+    challenged: Site,
+) -> None:
+    """One ECG in two formats: what the champion rejected does not stand before what it scores."""
+    challenged.arrive(rejected(facts("first format", ecg_id="x")), "a")
+    (unit,) = challenged.claim(bundle=OTHER)
+    challenged.finish(unit, scored(facts("first format", ecg_id="x")))
+
+    shown = challenged.arrive(scored(facts("second format", ecg_id="x")), "b")
+
+    assert shown.disposition is Disposition.SCORED
+    assert challenged.current() == {"x"}
+
+
+def test_the_newest_word_of_a_challenger_s_fitness_counts(challenged: Site) -> None:
+    for reason in (ReasonCode.BUNDLE_MISSING, ReasonCode.BUNDLE_DIGEST, None):
+        run_id = ledger.start_run(challenged.connection, CHALLENGER_RUN, None, "w1")
+        standing.note_fitness(challenged.connection, run_id, OTHER, reason)
+        (one,) = standing.challenges(challenged.connection)
+        assert one.reason is reason
+        assert (one.unfit_since is None) is (reason is None)
