@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Engine, text
 
 from ecgbatch.lifecycle import activate
@@ -12,6 +13,7 @@ from ecgbatch.terms import BundleRole
 from tests.faults.field import Field, count, lay_out
 from tests.faults.fork_server import ForkServer, kill
 from tests.support.bundles import save_small_bundle
+from tests.support.effort import FULL
 from tests.support.many import write_many
 
 _N_FILES = 8
@@ -38,6 +40,8 @@ def _number(engine: Engine, sql: str) -> int:
 
 
 def test_a_worker_killed_in_a_challenger_s_ecg(tmp_path: Path, empty_database_url: str) -> None:
+    if not FULL and empty_database_url.startswith("postgresql"):
+        pytest.skip("at night")
     field = lay_out(tmp_path / "field", empty_database_url)
     engine = field.engine()
     write_many(field.inbox, _N_FILES)
