@@ -51,21 +51,14 @@ def promote(engine: Engine, settings: Settings, challenger: BundleRow, why: str)
         The champion before.
 
     Raises:
-        SetupFault: its files are gone, or its golden ECGs are not reproduced here.
+        SetupFault: its files are gone, its golden ECGs are not reproduced here, or it was retired
+            meanwhile.
     """
-    before = _champion(engine)
     report = _proven(settings, challenger, None)
     with transaction(engine) as connection:
-        bundles.activate(
-            connection,
-            challenger.digest,
-            BundleRole.CHAMPION,
-            by=actor(),
-            why=why,
-            golden_report=report,
-            act_name="promote",
+        return bundles.promote(
+            connection, challenger.digest, by=actor(), why=why, golden_report=report
         )
-    return before
 
 
 def roll_back(

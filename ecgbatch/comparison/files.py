@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 from pyarrow import parquet
 
+from ecgbatch.comparison.flips import shifts
 from ecgbatch.comparison.picture import draw
 from ecgbatch.comparison.report import Comparison, summary
 from ecgbatch.errors import SetupFault, TransientFault
@@ -60,19 +61,17 @@ def write(comparison: Comparison, out: Path) -> tuple[Path, ...]:
 
 def _table(comparison: Comparison) -> pa.Table:
     champion, challenger = comparison.champion.digest, comparison.challenger.digest
-    rows = [
-        {
-            "recording_id": pair.recording_id,
-            "task": pair.task,
-            "champion_risk": pair.champion_risk,
-            "challenger_risk": pair.challenger_risk,
-            "shift": pair.challenger_risk - pair.champion_risk,
-            "champion_stratum": pair.champion_stratum,
-            "challenger_stratum": pair.challenger_stratum,
-            "champion_digest": champion,
-            "challenger_digest": challenger,
-            "is_clinical": comparison.is_clinical,
-        }
-        for pair in comparison.pairs
-    ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    pairs = comparison.pairs
+    columns = {
+        "recording_id": [pair.recording_id for pair in pairs],
+        "task": [pair.task for pair in pairs],
+        "champion_risk": [pair.champion_risk for pair in pairs],
+        "challenger_risk": [pair.challenger_risk for pair in pairs],
+        "shift": shifts(pairs),
+        "champion_stratum": [pair.champion_stratum for pair in pairs],
+        "challenger_stratum": [pair.challenger_stratum for pair in pairs],
+        "champion_digest": [champion] * len(pairs),
+        "challenger_digest": [challenger] * len(pairs),
+        "is_clinical": [comparison.is_clinical] * len(pairs),
+    }
+    return pa.table(columns, schema=SCHEMA)

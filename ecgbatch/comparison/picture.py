@@ -62,16 +62,14 @@ def draw(comparison: Comparison, kind: Literal["png", "svg"]) -> bytes:
 
 def _draw_text(figure: Figure, comparison: Comparison) -> None:
     champion, challenger = comparison.champion, comparison.challenger
-    since = "" if comparison.since is None else f", ECGs since {comparison.since:%Y-%m-%d}"
+    since = "" if comparison.since is None else f": ECGs since {comparison.since:%Y-%m-%d}"
     left = 0.015
-    figure.text(left, 0.965, "What would change with the challenger", size=13, va="top")
-    figure.text(
-        left,
-        0.915,
-        f"champion {champion.name} {champion.version} ({champion.digest[:12]})   "
-        f"challenger {challenger.name} {challenger.version} ({challenger.digest[:12]}){since}",
-        va="top",
-    )
+    title = f"What would change with the challenger{since}"
+    figure.text(left, 0.965, title, size=13, va="top")
+    # A $ in a name is a dollar and no formula.
+    for height, role, one in ((0.92, "champion", champion), (0.893, "challenger", challenger)):
+        named = f"{role} {one.name} {one.version} ({one.digest[:12]})"
+        figure.text(left, height, named, va="top", parse_math=False)
     figure.text(left, 0.035, INTENDED_USE_NOTICE, va="bottom", color=_INK)
     if not comparison.is_clinical:
         figure.text(left, 0.008, DEMONSTRATION_NOTICE, va="bottom", weight="bold", color=_INK)

@@ -11,6 +11,7 @@ from ecgbatch.store.acts import act, short_run
 from ecgbatch.store.claims import keep_champion
 from ecgbatch.store.engine import now
 from ecgbatch.store.events import Event
+from ecgbatch.store.leases import void
 from ecgbatch.store.past import Past, give_past
 from ecgbatch.store.tables import activation, bundle, bundle_stratum
 from ecgbatch.store.takeover import take_over
@@ -202,6 +203,33 @@ def activate(
     return Change(is_new, given)
 
 
+def promote(
+    connection: Connection, digest: str, *, by: str, why: str, golden_report: str | None
+) -> BundleRow:
+    """Make a challenger the champion.
+
+    Returns:
+        The champion before.
+
+    Raises:
+        SetupFault: BUNDLE_NOT_ACTIVE, it is no challenger, or challenges nobody.
+    """
+    keep_champion(connection, func.pg_advisory_xact_lock)
+    before = champion(connection)
+    if before is None or digest not in {one.digest for one in challengers(connection)}:
+        raise SetupFault(ReasonCode.BUNDLE_NOT_ACTIVE, "it is no challenger any more")
+    activate(
+        connection,
+        digest,
+        BundleRole.CHAMPION,
+        by=by,
+        why=why,
+        golden_report=golden_report,
+        act_name="promote",
+    )
+    return before
+
+
 def roll_back(
     connection: Connection, digest: str, *, by: str, why: str, golden_report: str | None
 ) -> Change:
@@ -240,6 +268,7 @@ def retire(connection: Connection, digest: str, *, by: str, why: str) -> bool:
     selector = f"{BundleRole.CHALLENGER} {digest}"
     with act(connection, actor=by, why=why, name="retire", selector=selector) as doing:
         _end(connection, BundleRole.CHALLENGER, digest)
+        void(connection, digest)
         doing.add([Event(_EVENTS["retire"], from_state=BundleRole.CHALLENGER)])
         doing.count = 1
     return True
@@ -253,9 +282,11 @@ def _dethrone(connection: Connection, before: BundleRow | None, new: BundleRow) 
         for one in challengers(connection):
             if not one.is_clinical:
                 _end(connection, BundleRole.CHALLENGER, one.digest)
+                void(connection, one.digest)
     if before is not None:
         _end(connection, BundleRole.CHAMPION, before.digest)
         take_over(connection, new.digest)
+        void(connection, before.digest)
 
 
 def _is_active(connection: Connection, digest: str, role: BundleRole) -> bool:

@@ -121,7 +121,7 @@ def held_champion(connection: Connection) -> str:
 
 
 def keep_champion(connection: Connection, lock: Callable[[int, int], Function[Any]]) -> None:
-    """Until the transaction ends: shared, nobody becomes champion; exclusive, nobody relies on one.
+    """Until the transaction ends: shared, no role changes; exclusive, nobody relies on a role.
 
     A lock on the row would need a right to change it. On SQLite one transaction writes at any
     time.
@@ -195,6 +195,8 @@ def claim(
         SetupFault: DATABASE_REVISION, the database was migrated under a running worker.
     """
     _check_revision(connection)
+    # A role that ends meanwhile would leave a lease that nobody takes over.
+    keep_champion(connection, func.pg_advisory_xact_lock_shared)
     role = role_of(connection, bundle_digest)
     if is_halted(connection) or role is None:
         return []

@@ -1,6 +1,6 @@
 """Leases after the claim: held on to, given back, or ended because their worker is dead."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from sqlalchemy import Connection, delete, select, tuple_, update
@@ -13,6 +13,15 @@ from ecgbatch.store.events import Event, record
 from ecgbatch.store.tables import item, work
 from ecgbatch.store.tables_ledger import heartbeat
 from ecgbatch.terms import ReasonCode, WorkState
+
+_AS_BEFORE: Mapping[str, object] = {
+    "state": WorkState.READY,
+    "reason": ReasonCode.INTERRUPTED,
+    "reason_class": REASONS[ReasonCode.INTERRUPTED].reason_class,
+    "attempts": work.c.attempts - 1,
+    "lease_until": None,
+}
+"""Work whose lease has ended before anything came of it."""
 
 
 def renew(connection: Connection, held: Sequence[WorkUnit], lease_s: float) -> set[int]:
@@ -108,6 +117,18 @@ def release(connection: Connection, units: Sequence[WorkUnit], run_id: int | Non
     return len(given_back)
 
 
+def void(connection: Connection, bundle_digest: str) -> None:
+    """End the leases of a bundle that scores no more; whoever holds one can write nothing of it.
+
+    Nobody would claim them for it again, so they would stay leased for ever.
+    """
+    connection.execute(
+        update(work)
+        .where(work.c.bundle_digest == bundle_digest, work.c.state == WorkState.LEASED)
+        .values({**_AS_BEFORE, "token": work.c.token + 1})
+    )
+
+
 def _release_one(connection: Connection, unit: WorkUnit) -> bool:
     statement = (
         update(work)
@@ -116,13 +137,7 @@ def _release_one(connection: Connection, unit: WorkUnit) -> bool:
             work.c.token == unit.token,
             work.c.state == WorkState.LEASED,
         )
-        .values(
-            state=WorkState.READY,
-            reason=ReasonCode.INTERRUPTED,
-            reason_class=REASONS[ReasonCode.INTERRUPTED].reason_class,
-            attempts=work.c.attempts - 1,
-            lease_until=None,
-        )
+        .values(_AS_BEFORE)
     )
     return connection.execute(statement).rowcount == 1
 

@@ -21,9 +21,9 @@ from sqlalchemy import (
 from ecgbatch.records import Facts
 from ecgbatch.store.acquisition import Place, Verdict, Version, is_same_acquisition, order, place
 from ecgbatch.store.events import Event
-from ecgbatch.store.tables import item, recording, result
+from ecgbatch.store.tables import activation, item, recording, result
 from ecgbatch.store.tables_ledger import supersession
-from ecgbatch.terms import ItemState, ReasonCode, ResultOutcome
+from ecgbatch.terms import BundleRole, ItemState, ReasonCode, ResultOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,9 +257,11 @@ def _versions(spot: Spot) -> Select[tuple[object, ...]]:
     )
     here_at = select(func.max(item.c.changed_at)).where(*here).scalar_subquery()
     here_id = select(func.max(item.c.item_id)).where(*here).scalar_subquery()
+    champions = select(activation.c.bundle_digest).where(activation.c.role == BundleRole.CHAMPION)
     scored = exists().where(
         result.c.recording_id == recording.c.recording_id,
         result.c.outcome == ResultOutcome.SCORED,
+        result.c.bundle_digest.in_(champions),
     )
     return select(
         recording,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, and_, case, func, select
 
 from ecgbatch.reasons import Unknown, known
 from ecgbatch.store import overview
@@ -89,7 +89,7 @@ def challenges(connection: Connection) -> list[Challenge]:
 def note_fitness(
     connection: Connection, run_id: int, digest: str, reason: ReasonCode | None
 ) -> None:
-    """Write down that a worker could not use a challenger, or can again."""
+    """Write down, as the first event of a run, that a challenger cannot be used, or can again."""
     if reason is not None:
         record(connection, run_id, [Event(_UNFIT, to_state=digest, reason=reason)])
     elif _trouble(connection, digest)[0] is not None:
@@ -106,15 +106,16 @@ def _challenge(connection: Connection, one: BundleRow) -> Challenge:
 def _trouble(
     connection: Connection, digest: str
 ) -> tuple[datetime | None, ReasonCode | Unknown | None]:
+    # By run: an index finds the first events of the challengers' runs, and nothing finds a kind.
     newest = (
         select(event.c.kind, event.c.event_at, event.c.reason)
-        .join(run, run.c.run_id == event.c.run_id)
+        .join(run, and_(run.c.run_id == event.c.run_id, event.c.seq == 1))
         .where(
             run.c.kind == CHALLENGER,
             event.c.kind.in_((_UNFIT, _FIT)),
             event.c.to_state == digest,
         )
-        .order_by(event.c.event_id.desc())
+        .order_by(run.c.run_id.desc())
         .limit(1)
     )
     row = connection.execute(newest).first()

@@ -6,12 +6,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from ecgbatch.cli.bundle.choice import print_pin
 from ecgbatch.resources import demonstration
-from ecgbatch.store import bundles
+from ecgbatch.settings import load_settings
+from ecgbatch.store import bundles, checks
+from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import open_engine, transaction
+from ecgbatch.store.migrate import migrate
 from ecgbatch.terms import Vessel
 from tests.cli.command import ecgbatch, rows
 from tests.support.bundles import cuts, save_quick_bundle, save_small_bundle, task
+from tests.support.ledger import activate
 
 
 @pytest.fixture
@@ -51,7 +56,8 @@ def test_a_challenger_in_trouble_stops_nobody_and_comes_back(place: Path) -> Non
     (one,) = ecgbatch("status", "--db", url, "--json").json["challengers"]
     assert (one["reason"], one["waiting"], one["results"]) == (None, 0, 2)
     assert rows(place / "ecg.db", "SELECT * FROM v_latest_risk") == before
-    assert ecgbatch("ledger", "check", "--db", url).exit_code == 0
+    with transaction(open_engine(url)) as connection:
+        assert checks.broken(connection) == []
 
     out = place / "report"
     told = ecgbatch("bundle", "compare", "--db", url, "--out", out, "--json").json
@@ -85,18 +91,32 @@ def test_a_challenger_in_trouble_stops_nobody_and_comes_back(place: Path) -> Non
         assert bundles.challengers(connection) == []
 
 
-def test_what_cannot_be_meant_is_said_in_one_line(place: Path) -> None:
-    url = f"sqlite:///{place / 'ecg.db'}"
-    run = ("run-once", "--source", place / "inbox", "--db", url, "--settle", 0)
-    assert ecgbatch(*run, "--bundle", place / "first").exit_code == 0
+def test_what_cannot_be_meant_is_said_in_one_line(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ecg.db'}"
+    first = BundleRow(save_quick_bundle(tmp_path / "first"), "first", "1", is_clinical=False)
+    migrate(url)
+    with transaction(open_engine(url)) as connection:
+        bundles.register(connection, first, ())
+        activate(connection, first.digest, first_use=True)
     why = ("--reason", "no", "--db", url)
 
     nobody = ecgbatch("bundle", "promote", "nobody", *why)
-    itself = ecgbatch("bundle", "activate", place / "first", "--role", "challenger", *why)
-    first = ecgbatch("bundle", "rollback", *why)
+    itself = ecgbatch("bundle", "activate", tmp_path / "first", "--role", "challenger", *why)
+    back = ecgbatch("bundle", "rollback", *why)
     alone = ecgbatch("bundle", "compare", "--db", url)
 
-    assert [one.exit_code for one in (nobody, itself, first, alone)] == [2, 2, 4, 2]
+    assert [one.exit_code for one in (nobody, itself, back, alone)] == [2, 2, 4, 2]
     assert "no challenger of this name" in nobody.err
     assert "it challenges nobody" in itself.err
-    assert "no champion before this one" in first.err
+    assert "no champion before this one" in back.err
+
+
+@pytest.mark.parametrize(("pinned", "is_said"), [("", False), ("b" * 64, False), ("a" * 64, True)])
+def test_a_pin_of_another_bundle_is_said(
+    capsys: pytest.CaptureFixture[str], pinned: str, is_said: bool
+) -> None:
+    settings = load_settings(overrides={"bundle": {"digest": pinned}}, environment={})
+
+    print_pin(settings, BundleRow("b" * 64, "next", "2", is_clinical=True))
+
+    assert ("b" * 64 in capsys.readouterr().out) is is_said

@@ -273,10 +273,11 @@ def test_every_act_stands_in_audit_with_both_digests_and_the_golden_report(
     challenged: Site,
 ) -> None:
     kept = {"by": "op", "why": "better", "golden_report": '{"difference": 0.0}'}
-    bundles.activate(challenged.connection, OTHER, BundleRole.CHAMPION, act_name="promote", **kept)
+    before = bundles.promote(challenged.connection, OTHER, **kept)
     bundles.roll_back(challenged.connection, CHAMPION, **kept)
 
     acts = challenged.connection.execute(select(audit).order_by(audit.c.audit_id)).all()
+    assert before.digest == CHAMPION
     assert [row.act for row in acts] == ["activate", "promote", "rollback"]
     assert acts[1].actor == "op"
     assert acts[1].reason == "better"

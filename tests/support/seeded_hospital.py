@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, func, insert, select
 
 from ecgbatch.provenance import pipeline_id
 from ecgbatch.records import Finish, NotYet, Provenance, WorkUnit
@@ -17,6 +17,7 @@ from ecgbatch.store import audit, bundles, control, ledger, patients, rescore, r
 from ecgbatch.store.acts import Choice
 from ecgbatch.store.claims import Lane
 from ecgbatch.store.rescore import Scope
+from ecgbatch.store.tables import result
 from ecgbatch.store.tables_ledger import verification
 from ecgbatch.terms import BundleRole, Numerics, ReasonCode
 from tests.support.ledger import Site, sighting
@@ -185,19 +186,21 @@ VERIFIED: Iterable[tuple[int, str, str | None, float | None]] = (
     (25, "identical", None, 0.0),
     (26, "differs", "signal", 0.4),
 )
-"""Result, outcome, first stage that differs, largest difference of a logit."""
+"""Which result, counted from 1; outcome, first stage that differs, difference of a logit."""
 
 
 def _verify(connection: Connection, clock: Clock) -> None:
+    # A sequence does not go back with the tests that have been rolled back before.
+    first = connection.execute(select(func.min(result.c.result_id))).scalar_one()
     rows = [
         {
-            "result_id": result_id,
+            "result_id": first + place - 1,
             "verified_at": clock.moment,
             "outcome": ended,
             "stage": stage,
             "difference": difference,
             "code_version": "0.1.0",
         }
-        for result_id, ended, stage, difference in VERIFIED
+        for place, ended, stage, difference in VERIFIED
     ]
     connection.execute(insert(verification), rows)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ecgbatch.cli.bundle.choice import FOLDER, settings_of
+from ecgbatch.cli.bundle.choice import FOLDER, print_pin, settings_of
 from ecgbatch.cli.choice import stated
 from ecgbatch.cli.options import print_json, settings_options
 from ecgbatch.terms import DEMONSTRATION_NOTICE, BundleRole
@@ -65,5 +65,7 @@ def command(
     click.echo(f"{chosen}: {row.name} {row.version}, digest {row.digest}{again}")
     if since is not None:
         click.echo(f"{change.given} ECGs that have a result wait to be scored by it too")
+    if chosen is BundleRole.CHAMPION:
+        print_pin(settings, row)
     if not row.is_clinical:
         click.echo(DEMONSTRATION_NOTICE)

@@ -31,6 +31,12 @@ def champion_folder(settings: Settings) -> Path:
     return bundle_for(settings, open_to_read(settings))[1]
 
 
+def print_pin(settings: Settings, champion: "BundleRow") -> None:
+    """What is still to do where the settings pin another bundle than the new champion."""
+    if settings.bundle.digest not in ("", champion.digest):
+        click.echo(f'the settings pin another bundle: set digest = "{champion.digest}" in [bundle]')
+
+
 def without_place(row: "BundleRow") -> "BundleRow":
     """Where a bundle lies is not what was asked for."""
     return replace(row, location=None)

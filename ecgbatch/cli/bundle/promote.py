@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ecgbatch.cli.bundle.choice import challenger_of, settings_of, without_place
+from ecgbatch.cli.bundle.choice import challenger_of, print_pin, settings_of, without_place
 from ecgbatch.cli.choice import stated
 from ecgbatch.cli.options import print_json, settings_options
 from ecgbatch.terms import DEMONSTRATION_NOTICE
@@ -36,5 +36,6 @@ def command(
         return
     click.echo(f"champion: {row.name} {row.version}, digest {row.digest}")
     click.echo(f"before:   {before.name} {before.version}, digest {before.digest}")
+    print_pin(settings, row)
     if not row.is_clinical:
         click.echo(DEMONSTRATION_NOTICE)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ecgbatch.cli.bundle.choice import FOLDER, settings_of, without_place
+from ecgbatch.cli.bundle.choice import FOLDER, print_pin, settings_of, without_place
 from ecgbatch.cli.choice import stated
 from ecgbatch.cli.options import print_json, settings_options
 from ecgbatch.terms import DEMONSTRATION_NOTICE
@@ -35,5 +35,6 @@ def command(
         return
     click.echo(f"champion: {row.name} {row.version}, digest {row.digest}")
     click.echo(f"{change.given} ECGs without a result of it wait to be scored by it")
+    print_pin(settings, row)
     if not row.is_clinical:
         click.echo(DEMONSTRATION_NOTICE)
