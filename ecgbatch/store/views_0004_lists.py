@@ -31,16 +31,20 @@ WHERE l.any_vessel_stratum = 'high' AND COALESCE(l.outside_intended_use, FALSE) 
 
 _EARLIER = """
 FROM recording r
-    JOIN result k ON k.recording_id = r.recording_id
+    CROSS JOIN result k
     JOIN champion c ON c.bundle_digest = k.bundle_digest
     WHERE r.patient_key IN (
       SELECT l.patient_key
       UNION ALL SELECT p.patient_key FROM patient p WHERE p.current_key = l.patient_key
-    ) AND k.bundle_digest = l.bundle_digest AND k.outcome = 'scored'
+    ) AND k.recording_id = r.recording_id AND k.bundle_digest = l.bundle_digest AND k.outcome = 'scored'
       AND r.superseded_at IS NULL AND ({ecg_date}, r.recording_id) < (l.ecg_date, l.recording_id)
       AND {newest}
 """
-"""Of v_latest_risk what is earlier by the same patient and bundle, without the joins to scores."""
+"""Of v_latest_risk what is earlier by the same patient and bundle, without the joins to scores.
+
+CROSS and the plus of ORDER BY: SQLite begins with the patient's recordings, not with all results or
+all dates, as it may after ANALYZE.
+"""
 
 _N_EARLIER: Mapping[str, str] = {
     "sqlite": "CASE WHEN l.patient_key IS NOT NULL THEN (SELECT COUNT(*) {earlier}) END",
@@ -52,7 +56,7 @@ _EARLIER_STRATA: Mapping[str, str] = {
     FROM (
       SELECT substr({ecg_date}, 1, 10) || ' ' || k.any_vessel_stratum AS said
       {earlier}
-      ORDER BY {ecg_date}, r.recording_id
+      ORDER BY +{ecg_date}, r.recording_id
     ) e
   ), '') END""",
     "postgresql": "CASE WHEN l.patient_key IS NOT NULL THEN COALESCE(e.strata, '') END",

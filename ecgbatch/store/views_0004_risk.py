@@ -24,7 +24,7 @@ _OF_SCORES = (
     ("stratum", "stratum", "MAX"),
     ("near_cut", "near_cut", "BOOL_OR"),
 )
-"""A view's columns without `_rca` and so on, the table's, and an aggregate that returns the one."""
+"""A view's columns without `_rca` and so on, the table's, and what picks one of the four scores."""
 
 _LATERAL = """
 LEFT JOIN LATERAL (
@@ -34,7 +34,7 @@ LEFT JOIN LATERAL (
 ) v ON TRUE
 """
 """The four scores of a result by one look into their index; four joins take longer to plan than to
-run. Outer joins on both databases, so that no score is read where no risk is asked for.
+run. Outer, so that no score is read where no risk is asked for.
 """
 
 _MERGED = "JOIN patient p ON p.patient_key = r.patient_key"

@@ -95,6 +95,17 @@ def test_worklist_lists_the_patient_s_earlier_ecgs_under_the_same_bundle(inbox: 
     }
 
 
+@pytest.mark.parametrize("asked", ["COUNT(*)", "any_vessel_stratum", "risk_lad"])
+def test_postgresql_reads_scores_only_for_a_vessel_s_risk(
+    connection: Connection, asked: str
+) -> None:
+    if connection.dialect.name != "postgresql":
+        pytest.skip("SQLite looks into the index all the same")
+    plan = connection.execute(text(f"EXPLAIN SELECT {asked} FROM v_latest_risk")).scalars()
+
+    assert any(" on score " in step for step in plan) is (asked == "risk_lad")
+
+
 def test_history_numbers_the_ecgs_of_a_merged_patient_by_date(inbox: Site) -> None:
     arrive(inbox, "second", HIGH, acquired_at=day(2021), patient_key="old")
     arrive(inbox, "first", LOW, acquired_at=day(2020), patient_key="new")
