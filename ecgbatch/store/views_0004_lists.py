@@ -36,8 +36,9 @@ FROM recording r
     WHERE r.patient_key IN (
       SELECT l.patient_key
       UNION ALL SELECT p.patient_key FROM patient p WHERE p.current_key = l.patient_key
-    ) AND k.recording_id = r.recording_id AND k.bundle_digest = l.bundle_digest AND k.outcome = 'scored'
-      AND r.superseded_at IS NULL AND ({ecg_date}, r.recording_id) < (l.ecg_date, l.recording_id)
+    ) AND k.recording_id = r.recording_id AND k.bundle_digest = l.bundle_digest
+      AND k.outcome = 'scored' AND r.superseded_at IS NULL
+      AND ({ecg_date}, r.recording_id) < (l.ecg_date, l.recording_id)
       AND {newest}
 """
 """Of v_latest_risk what is earlier by the same patient and bundle, without the joins to scores.
