@@ -45,10 +45,10 @@ fault-figures: .venv/.test
 bench-pcgrad: .venv/.test
 	.venv/bin/python -m benchmarks.pcgrad
 
-# What a patient, a day, a worklist and figures by date cost on 1,000,000 score rows, with the plans;
+# What a patient, a day, a worklist and figures by date cost on 1,000,000 score rows (PostgreSQL), plans;
 # JSON last.
 bench-sql: .venv/.test
-	.venv/bin/python -m benchmarks.sql
+	.venv/bin/python -m benchmarks.sql 250000 postgresql
 
 # Style, types, layers, spelling.
 check: .venv/.test

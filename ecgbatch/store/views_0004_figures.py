@@ -6,26 +6,39 @@ from ecgbatch.store.views_0004_risk import CHAMPION, NEWEST
 
 _STRATA_DAILY = """
 CREATE VIEW v_strata_daily AS
-WITH {champion}, task AS (
-  SELECT 'RCA' AS task UNION ALL SELECT 'LM' UNION ALL SELECT 'LAD' UNION ALL SELECT 'LCX'
-  UNION ALL SELECT 'any_vessel'
-)
+WITH {champion}
 SELECT scored_on, bundle_digest, bundle_name, bundle_version, is_clinical, task, stratum,
   COUNT(*) AS n_ecgs, AVG(risk) AS mean_risk
 FROM (
   SELECT {day} AS scored_on, c.bundle_digest, c.name AS bundle_name,
-    c.version AS bundle_version, c.is_clinical, t.task,
-    CASE t.task WHEN 'any_vessel' THEN k.any_vessel_stratum ELSE s.stratum END AS stratum,
-    CASE t.task WHEN 'any_vessel' THEN k.any_vessel_risk ELSE s.probability END AS risk
+    c.version AS bundle_version, c.is_clinical, {task}
   FROM result k
   JOIN champion c ON c.bundle_digest = k.bundle_digest
   JOIN recording r ON r.recording_id = k.recording_id
-  CROSS JOIN task t
-  LEFT JOIN score s ON s.result_id = k.result_id AND s.task = t.task
+  {tasks}
   WHERE k.outcome = 'scored' AND r.superseded_at IS NULL AND {newest}
 ) shown
 GROUP BY scored_on, bundle_digest, bundle_name, bundle_version, is_clinical, task, stratum
 """
+
+_TASK: Mapping[str, str] = {
+    "sqlite": """t.task,
+    CASE t.task WHEN 'any_vessel' THEN k.any_vessel_stratum ELSE s.stratum END AS stratum,
+    CASE t.task WHEN 'any_vessel' THEN k.any_vessel_risk ELSE s.probability END AS risk""",
+    "postgresql": "t.task, t.stratum, t.risk",
+}
+_TASKS: Mapping[str, str] = {
+    "sqlite": """CROSS JOIN (
+    SELECT 'RCA' AS task UNION ALL SELECT 'LM' UNION ALL SELECT 'LAD' UNION ALL SELECT 'LCX'
+    UNION ALL SELECT 'any_vessel'
+  ) t
+  LEFT JOIN score s ON s.result_id = k.result_id AND s.task = t.task""",
+    "postgresql": """CROSS JOIN LATERAL (
+    SELECT s.task, s.stratum, s.probability AS risk FROM score s WHERE s.result_id = k.result_id
+    UNION ALL SELECT 'any_vessel', k.any_vessel_stratum, k.any_vessel_risk
+  ) t""",
+}
+"""The scores of a result and its any-vessel risk, by one look into the index of the scores."""
 
 _GATE_RATES = """
 CREATE VIEW v_gate_rates AS
@@ -33,11 +46,11 @@ WITH champion AS (
   SELECT DISTINCT bundle_digest FROM activation WHERE role = 'champion'
 )
 SELECT read_on, check_name, lead, reason, refuses, n_findings, n_results,
-  1.0 * n_findings / n_results AS share
+  CAST(n_findings AS double precision) / n_results AS share
 FROM (
   SELECT read_on, check_name, lead, reason, refuses, COUNT(*) AS n_findings,
-    SUM(CASE WHEN check_name IS NULL THEN COUNT(*) ELSE 0 END) OVER (PARTITION BY read_on)
-      AS n_results
+    CAST(SUM(CASE WHEN check_name IS NULL THEN COUNT(*) ELSE 0 END) OVER (PARTITION BY read_on)
+      AS bigint) AS n_results
   FROM (
     SELECT {day} AS read_on, NULL AS check_name, NULL AS lead, NULL AS reason,
       {no_boolean} AS refuses
@@ -104,7 +117,8 @@ SELECT champion_digest, champion_name, champion_version, bundle_digest, bundle_n
   COUNT(CASE WHEN after = before THEN 1 END) AS n_same_stratum,
   COUNT(CASE WHEN after > before THEN 1 END) AS n_up,
   COUNT(CASE WHEN after < before THEN 1 END) AS n_down,
-  1.0 * COUNT(CASE WHEN after = before THEN 1 END) / NULLIF(COUNT(after - before), 0) AS agreement,
+  CAST(COUNT(CASE WHEN after = before THEN 1 END) AS double precision)
+    / NULLIF(COUNT(after - before), 0) AS agreement,
   AVG(shift) AS mean_shift, AVG(ABS(shift)) AS mean_abs_shift
 FROM compared
 GROUP BY champion_digest, champion_name, champion_version, bundle_digest, bundle_name,
@@ -140,7 +154,11 @@ def figures_0004(dialect: str) -> dict[str, str]:
     }
     return {
         "v_strata_daily": _STRATA_DAILY.strip().format(
-            champion=CHAMPION.strip(), newest=NEWEST.strip(), day=day
+            champion=CHAMPION.strip(),
+            newest=NEWEST.strip(),
+            day=day,
+            task=_TASK[dialect],
+            tasks=_TASKS[dialect],
         ),
         "v_gate_rates": _GATE_RATES.strip().format(day=day, no_boolean=_NO_BOOLEAN[dialect]),
         "v_bundle_comparison": _BUNDLE_COMPARISON.strip().format(**strata),

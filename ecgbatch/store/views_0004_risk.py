@@ -11,23 +11,30 @@ r.recording_id, {patient_key} AS patient_key, r.accession, r.ecg_id,
   {ecg_date} AS ecg_date,
   CASE WHEN r.acquired_at IS NULL THEN 'first_seen_at' ELSE 'acquired_at' END AS ecg_date_source,
   r.device, r.site, r.age_years, r.sex, r.statement_normal, k.outside_intended_use,
-  rca.probability AS risk_rca, lm.probability AS risk_lm,
-  lad.probability AS risk_lad, lcx.probability AS risk_lcx,
-  rca.stratum AS stratum_rca, lm.stratum AS stratum_lm,
-  lad.stratum AS stratum_lad, lcx.stratum AS stratum_lcx,
-  rca.near_cut AS near_cut_rca, lm.near_cut AS near_cut_lm,
-  lad.near_cut AS near_cut_lad, lcx.near_cut AS near_cut_lcx,
+  {of_scores},
   k.any_vessel_risk, k.any_vessel_stratum, k.created_at AS scored_at,
   c.name AS bundle_name, c.version AS bundle_version, c.is_clinical,
   {is_current} AS is_current_bundle,
   k.result_id, c.bundle_digest
 """
 
-_SCORES = """
-JOIN score rca ON rca.result_id = k.result_id AND rca.task = 'RCA'
-JOIN score lm ON lm.result_id = k.result_id AND lm.task = 'LM'
-JOIN score lad ON lad.result_id = k.result_id AND lad.task = 'LAD'
-JOIN score lcx ON lcx.result_id = k.result_id AND lcx.task = 'LCX'
+_VESSELS = ("rca", "lm", "lad", "lcx")
+_OF_SCORES = (
+    ("risk", "probability", "MAX"),
+    ("stratum", "stratum", "MAX"),
+    ("near_cut", "near_cut", "BOOL_OR"),
+)
+"""A view's columns without `_rca` and so on, the table's, and what picks one of the four scores."""
+
+_LATERAL = """
+LEFT JOIN LATERAL (
+  SELECT {columns}
+  FROM score v
+  WHERE v.result_id = k.result_id
+) v ON TRUE
+"""
+"""The four scores of a result by one look into their index; four joins take longer to plan than to
+run. Outer, so that no score is read where no risk is asked for.
 """
 
 _MERGED = "JOIN patient p ON p.patient_key = r.patient_key"
@@ -63,9 +70,13 @@ NOT EXISTS (
     o.place < c.place
     OR o.place = c.place AND (n.created_at, n.result_id) > (k.created_at, k.result_id)
   )
+  LIMIT 1 OFFSET 0
 )
 """
-"""No result of the recording, of either outcome, comes before result k of bundle c."""
+"""No result of the recording, of either outcome, comes before result k of bundle c.
+
+OFFSET keeps PostgreSQL from making a join of it, for which it would read the results of all days.
+"""
 
 _LATEST_HALF = """
 SELECT {columns}
@@ -175,12 +186,17 @@ def _latest_risk(dialect: str) -> str:
         _LATEST_HALF.strip().format(
             columns=_columns(dialect, is_merged=is_merged),
             merged=_MERGED if is_merged else "",
-            scores=_SCORES.strip(),
+            scores=_scores(dialect),
             newest=NEWEST.strip() if is_merged else f"{NEWEST.strip()} AND {_NOT_MERGED}",
         )
         for is_merged in (False, True)
     )
-    return f"CREATE VIEW v_latest_risk AS\nWITH {CHAMPION.strip()}\n{halves}"
+    # Around the halves: PostgreSQL leaves out what is not asked for, and its joins, of a query with
+    # a FROM, not of a bare UNION.
+    return (
+        f"CREATE VIEW v_latest_risk AS\nWITH {CHAMPION.strip()}\n"
+        f"SELECT {', '.join(_SHOWN)}\nFROM (\n{halves}\n) latest"
+    )
 
 
 def _as_of(dialect: str) -> str:
@@ -189,7 +205,7 @@ def _as_of(dialect: str) -> str:
         _AS_OF_HALF.strip().format(
             columns=_columns(dialect, is_merged=is_merged),
             merged=_MERGED if is_merged else "",
-            scores=_SCORES.strip(),
+            scores=_scores(dialect),
             and_not_merged="" if is_merged else f" AND {_NOT_MERGED}",
             **words,
         )
@@ -205,5 +221,31 @@ def _as_of(dialect: str) -> str:
 def _columns(dialect: str, *, is_merged: bool) -> str:
     patient_key = "p.current_key" if is_merged else "r.patient_key"
     return _COLUMNS.strip().format(
-        patient_key=patient_key, ecg_date=ECG_DATE[dialect], **_WORDS[dialect]
+        patient_key=patient_key,
+        ecg_date=ECG_DATE[dialect],
+        of_scores=_of_scores(dialect),
+        **_WORDS[dialect],
     )
+
+
+def _of_scores(dialect: str) -> str:
+    return ", ".join(
+        f"{vessel}.{column} AS {name}_{vessel}" if dialect == "sqlite" else f"v.{name}_{vessel}"
+        for name, column, _ in _OF_SCORES
+        for vessel in _VESSELS
+    )
+
+
+def _scores(dialect: str) -> str:
+    if dialect == "sqlite":
+        return "\n".join(
+            f"LEFT JOIN score {vessel}"
+            f" ON {vessel}.result_id = k.result_id AND {vessel}.task = '{vessel.upper()}'"
+            for vessel in _VESSELS
+        )
+    columns = ",\n    ".join(
+        f"{only}({column}) FILTER (WHERE task = '{vessel.upper()}') AS {name}_{vessel}"
+        for name, column, only in _OF_SCORES
+        for vessel in _VESSELS
+    )
+    return _LATERAL.strip().format(columns=columns)
