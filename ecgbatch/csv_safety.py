@@ -29,8 +29,9 @@ def protected(text: str) -> str:
     """The text with an apostrophe before everything that a spreadsheet would run or rewrite.
 
     That is a formula (`=`, `+`, `-`, `@`, their full-width forms, also behind blanks or a `;`), a
-    tab or line break in front, and an identifier or version that reads as a number, date
-    or time and would lose its zeros, digits or letters. A plain number such as -0.5 and an ISO date stay as they are.
+    tab or line break in front, and an identifier or version that reads as a
+    number, date or time and would lose its zeros, digits or letters. A plain number such as -0.5
+    and an ISO date stay as they are.
     """
     if _REWRITTEN.fullmatch(text.strip()):
         return f"'{text}"
