@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ecgbatch.cli.options import print_json, settings_from, settings_options
+from ecgbatch.terms import counted
 
 
 @click.command("export")
@@ -78,7 +79,7 @@ def command(
         click.echo("nothing new")
     for name, rows in exported.rows.items():
         n_files = sum(file.path.startswith(f"{name}/") for file in exported.files)
-        click.echo(f"{name}: {rows} rows in {n_files} files")
+        click.echo(f"{name}: {counted(rows, 'row')} in {counted(n_files, 'file')}")
     click.echo(f"exported up to result {exported.result_id}")
     if exported.n_open:
         click.echo(f"{exported.n_open} below may still come: a transaction is open")

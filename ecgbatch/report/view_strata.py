@@ -9,7 +9,7 @@ from ecgbatch.report import charts, spans, wording
 from ecgbatch.report.charts import Chart, percent
 from ecgbatch.report.numbers import Numbers
 from ecgbatch.store.reporting import BINS, BundleFacts
-from ecgbatch.terms import ANY_VESSEL, Stratum, Vessel
+from ecgbatch.terms import ANY_VESSEL, Stratum, Vessel, counted
 
 _TASKS = (ANY_VESSEL, *(vessel.value for vessel in Vessel))
 _TOP_DOWN = tuple(reversed(Stratum))
@@ -89,7 +89,7 @@ def _bundle(number: int, facts: BundleFacts, numbers: Numbers) -> BundleView:
         facts.is_clinical,
         facts.is_champion,
         any(one.is_synthetic for one in facts.strata.values()),
-        f"{n_ecgs:,}",
+        counted(n_ecgs, "ECG"),
         f"{counts[Stratum.HIGH]:,}",
         percent(counts[Stratum.HIGH], n_ecgs),
         tuple(_task(task, facts, numbers) for task in _order(facts)),
@@ -125,7 +125,7 @@ def _task(task: str, facts: BundleFacts, numbers: Numbers) -> TaskView:
             for stratum in _TOP_DOWN
             if (task, stratum) in facts.strata or counts[stratum]
         ),
-        f"{counts.total():,}",
+        counted(counts.total(), "ECG"),
     )
 
 

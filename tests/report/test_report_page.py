@@ -16,7 +16,7 @@ from ecgbatch.report.spans import daily, hourly, sums
 from ecgbatch.report.view import view_of
 from ecgbatch.report.wording import days, duration
 from ecgbatch.store.reporting import Period
-from ecgbatch.terms import DEMONSTRATION_NOTICE
+from ecgbatch.terms import DEMONSTRATION_NOTICE, counted
 from tests.support.report_numbers import SINCE, entry, nothing, numbers
 
 _PERIODS = st.builds(
@@ -31,6 +31,12 @@ def _page(of: Numbers) -> html.HtmlElement:
 
 def _text(of: Numbers) -> str:
     return " ".join(_page(of).text_content().split())
+
+
+def test_one_is_not_said_in_the_plural() -> None:
+    assert [counted(number, "row") for number in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
+    (one,) = numbers().hours[:1]
+    assert "busiest hour: 1 result " in _text(replace(numbers(), hours=[replace(one, results=1)]))
 
 
 def test_says_what_was_counted_and_what_low_means() -> None:
