@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import floor, log10
 
 from ecgbatch.report.spans import Spans
-from ecgbatch.store.reporting import BINS
+from ecgbatch.store.reporting_strata import BINS
 from ecgbatch.terms import Stratum, counted
 
 _GAP = 0.14

@@ -8,7 +8,7 @@ from ecgbatch.bundle.manifest import Manifest
 from ecgbatch.report import charts, spans, wording
 from ecgbatch.report.charts import Chart, percent
 from ecgbatch.report.numbers import Numbers
-from ecgbatch.store.reporting import BINS, BundleFacts
+from ecgbatch.store.reporting_strata import BINS, BundleFacts
 from ecgbatch.terms import ANY_VESSEL, Stratum, Vessel, counted
 
 _TASKS = (ANY_VESSEL, *(vessel.value for vessel in Vessel))
