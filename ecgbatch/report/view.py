@@ -133,13 +133,16 @@ def _cards(numbers: Numbers, bundles: tuple[BundleView, ...]) -> tuple[Card, ...
     return (
         Card("results: scored", f"{written[ResultOutcome.SCORED]:,}", _busiest(numbers)),
         *(
-            Card("high, any vessel", bundle.n_high, f"{bundle.share_high} of {bundle.n_ecgs}")
+            Card("high, any vessel", bundle.n_high, _of(bundle.share_high, bundle.n_ecgs))
             for bundle in bundles[:1]
         ),
         Card(
             "results: rejected",
             f"{written[ResultOutcome.REJECTED]:,}",
-            f"{percent(written[ResultOutcome.REJECTED], written.total())} of all results",
+            _of(
+                percent(written[ResultOutcome.REJECTED], written.total()),
+                counted(written.total(), "result"),
+            ),
         ),
         Card(
             "failed or unsupported",
@@ -150,6 +153,10 @@ def _cards(numbers: Numbers, bundles: tuple[BundleView, ...]) -> tuple[Card, ...
         Card("waiting", f"{files[Disposition.WAITING]:,}", "files seen in this period"),
         Card("runs", f"{n_runs:,}", _ended(n_runs, n_bad), is_loud=n_bad > 0),
     )
+
+
+def _of(share: str, whole: str) -> str:
+    return "none in this period" if whole.startswith("0 ") else f"{share} of {whole}"
 
 
 def _busiest(numbers: Numbers) -> str:

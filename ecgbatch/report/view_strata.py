@@ -57,7 +57,11 @@ class CardView:
 
 @dataclass(frozen=True, slots=True)
 class BundleView:
-    """A bundle with the ECGs of the period that show a score of it."""
+    """A bundle with the ECGs of the period that show a score of it.
+
+    Attributes:
+        standing: whether it is champion, and since when.
+    """
 
     anchor: str
     name: str
@@ -65,6 +69,7 @@ class BundleView:
     digest: str
     is_clinical: bool
     is_champion: bool
+    standing: str
     has_synthetic_figures: bool
     n_ecgs: str
     n_high: str
@@ -88,6 +93,7 @@ def _bundle(number: int, facts: BundleFacts, numbers: Numbers) -> BundleView:
         facts.digest,
         facts.is_clinical,
         facts.is_champion,
+        f"champion since {wording.moment(facts.since)}" if facts.is_champion else "former champion",
         any(one.is_synthetic for one in facts.strata.values()),
         counted(n_ecgs, "ECG"),
         f"{counts[Stratum.HIGH]:,}",

@@ -43,6 +43,7 @@ class EntryView:
 class WorklistView:
     entries: tuple[EntryView, ...]
     length: str
+    is_cut: bool
     bundle: str
 
 
@@ -59,6 +60,7 @@ def worklist_view(worklist: Worklist, bundles: tuple[BundleView, ...]) -> Workli
             for place, one in enumerate(worklist.entries, 1)
         ),
         counted(worklist.length, "ECG"),
+        0 < len(worklist.entries) < worklist.length,
         f"{champion.name} {champion.version}" if champion else "",
     )
 

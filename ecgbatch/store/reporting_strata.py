@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 
 from sqlalchemy import (
     ColumnElement,
@@ -82,13 +82,14 @@ class StratumFacts:
 
 @dataclass(frozen=True, slots=True)
 class BundleFacts:
-    """A bundle whose scores are shown, as the database knows it."""
+    """A bundle whose scores are shown, as the database knows it; `since` when it is champion."""
 
     digest: str
     name: str
     version: str
     is_clinical: bool
     is_champion: bool
+    since: datetime | None
     location: str | None = field(repr=False)
     experimental: frozenset[str]
     strata: Mapping[tuple[str, Stratum], StratumFacts] = field(repr=False)
@@ -137,11 +138,12 @@ def bins(connection: Connection, period: Period) -> list[Bin]:
 
 def bundles(connection: Connection, digests: Collection[str]) -> list[BundleFacts]:
     """These bundles and the champion, the champion first, then by name."""
-    champion = connection.execute(
-        select(activation.c.bundle_digest).where(
+    found = connection.execute(
+        select(activation.c.bundle_digest, activation.c.from_at).where(
             activation.c.role == BundleRole.CHAMPION, activation.c.to_at.is_(None)
         )
-    ).scalar()
+    ).first()
+    champion, since = (None, None) if found is None else found
     wanted = {*digests, *(() if champion is None else (champion,))}
     rows = connection.execute(
         select(bundle)
@@ -160,6 +162,7 @@ def bundles(connection: Connection, digests: Collection[str]) -> list[BundleFact
             row.version,
             row.is_clinical,
             row.bundle_digest == champion,
+            since if row.bundle_digest == champion else None,
             row.location,
             _experimental(connection, row.bundle_digest),
             _stated(connection, row.bundle_digest),

@@ -61,6 +61,8 @@ def test_results_files_and_strata_as_counted_by_hand(inbox: Site, connection: Co
 
     (shown,) = reporting_strata.bundles(connection, {CHAMPION})
     assert shown.is_champion
+    assert shown.since is not None
+    assert period.from_at <= shown.since < period.to_at
     assert shown.experimental == {"LM"}
     assert shown.strata[ANY_VESSEL, Stratum.HIGH].cut_from == 0.6
 

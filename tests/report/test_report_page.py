@@ -34,6 +34,15 @@ def _text(of: Numbers) -> str:
     return " ".join(_page(of).text_content().split())
 
 
+def test_says_since_when_the_champion_scores_and_nothing_of_a_share_of_none() -> None:
+    text = _text(numbers())
+    assert text.count("champion since 2026-11-19 07:05") == 2
+    assert "9 % of 308 results" in text
+    former = replace(numbers().bundles[0], is_champion=False, since=None)
+    assert "(former champion)" in _text(replace(numbers(), bundles=[former]))
+    assert "- of" not in _text(nothing())
+
+
 def test_one_is_not_said_in_the_plural() -> None:
     assert [counted(number, "row") for number in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
     (one,) = numbers().hours[:1]

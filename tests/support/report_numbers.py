@@ -84,6 +84,7 @@ def _bundle(tasks: list[str], *, is_clinical: bool) -> BundleFacts:
         "3",
         is_clinical,
         True,
+        datetime(2026, 11, 19, 7, 5, tzinfo=UTC),
         None,
         frozenset({Vessel.LM.value}),
         {
