@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-_BLANK = r"[\s\"\x00\u200b\u2060\ufeff]*"
+_MONTH = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sept?|oct|nov|dec)"
+_BLANK = r"[\s\"\x00-\x1f\x7f-\xa0\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*"
+"""Also what is not seen: control, direction and zero-width characters."""
 _FORMULA = re.compile(rf"(^|[;\t\r\n])(?={_BLANK}[=+\-@＝＋－＠])")
 """Also after what ends a cell in some locales: Excel splits at `;` in half of Europe."""
 _CONTROL = re.compile(r"^(?=[\t\r\n])")
@@ -15,7 +17,10 @@ _REWRITTEN = re.compile(
     r"[+-]?0\d+"  # 00123: the zeros would go
     r"|[+-]?\d{16,}"  # more digits than a double holds
     r"|[+-]?\d+[eE][+-]?\d+"  # 12E5: an accession, not 1,200,000
-    r"|(?!\d{4}-\d\d-\d\d$)\d{1,4}[-/]\d{1,2}([-/]\d{1,4})?",  # 3-4: a day in April
+    r"|[+-]?\d*\.\d*0|[+-]?\d+\."  # 1.10: a version, not 1.1
+    r"|(?!\d{4}-\d\d-\d\d$)\d{1,4}[-/]\d{1,2}([-/]\d{1,4})?"  # 3-4: a day in April
+    r"|\d{1,2}:\d\d(:\d\d)?"  # 10:30: a time
+    rf"|(\d{{1,4}}[-/ .]?)?{_MONTH}[-/ .]?\d{{1,4}}|\d{{1,4}}[-/ .]?{_MONTH}",  # MAR1: a day
     re.ASCII,
 )
 
@@ -24,10 +29,11 @@ def protected(text: str) -> str:
     """The text with an apostrophe before everything that a spreadsheet would run or rewrite.
 
     That is a formula (`=`, `+`, `-`, `@`, their full-width forms, also behind blanks or a `;`), a
-    tab or line break in front, and an identifier that reads as a number or date and would lose
-    its zeros or digits. A plain number such as -0.5 and an ISO date stay as they are.
+    tab or line break in front, and an identifier or version that reads as a
+    number, date or time and would lose its zeros, digits or letters. A plain number such as -0.5
+    and an ISO date stay as they are.
     """
-    if _REWRITTEN.fullmatch(text):
+    if _REWRITTEN.fullmatch(text.strip()):
         return f"'{text}"
     if _NUMBER.fullmatch(text):
         return text

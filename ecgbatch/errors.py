@@ -12,7 +12,7 @@ Messages never carry text of other libraries, identifiers, names or paths.
 """
 
 from ecgbatch.reasons import REASONS
-from ecgbatch.terms import ReasonCode
+from ecgbatch.terms import ExitCode, ReasonCode
 
 
 class EcgbatchError(Exception):
@@ -53,3 +53,10 @@ class LeaseLost(EcgbatchError):
 
 class SetupFault(EcgbatchError):
     """Nothing may be scored with this bundle, database or settings."""
+
+
+def exit_code_of(fault: EcgbatchError) -> int:
+    """How a command ends that a fault has stopped, unless it was asked wrongly."""
+    if fault.reason in {ReasonCode.RUN_LOCKED, ReasonCode.LOCK_LOST}:
+        return ExitCode.LOCKED
+    return ExitCode.UNFIT if isinstance(fault, SetupFault | TransientFault) else ExitCode.INTERNAL

@@ -289,3 +289,8 @@ class ReasonCode(StrEnum):
     LEDGER_UNBALANCED = "ledger_unbalanced"
     NONDETERMINISTIC = "nondeterministic"
     INTERNAL_FAULT = "internal_fault"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ecgbatch.cli.options import print_json, settings_from, settings_options
+from ecgbatch.terms import counted
 
 
 @click.command("export")
@@ -42,22 +43,27 @@ def command(
     (recordings that changed after their result was exported), `activations` (which bundle was
     champion when) and `patient_keys` (merged patients). docs/export.md names every column and has
     the query that gives the current rows. Format and --without-identifiers belong to the folder
-    and stay. A killed export is finished or begun again by the next one.
+    and stay. A killed export is finished or begun again by the next one. Where the account may
+    write, the export is kept as a run, and `status` tells how the last one ended.
 
     Exit code 0: done, also if nothing is new. 3: another export writes into the folder. 4: the
     folder cannot be written, is full, or belongs to another database or other options; nothing
     half-written is left.
     """
     from ecgbatch.export.commits import Choices
+    from ecgbatch.export.kept import kept
     from ecgbatch.export.run import export
     from ecgbatch.preparation import open_to_read
 
-    engine = open_to_read(settings_from(config_file, db_url))
+    settings = settings_from(config_file, db_url)
+    engine = open_to_read(settings)
     choices = Choices("csv" if kind == "csv" else "parquet", not without_identifiers)
-    exported = export(engine, out, choices)
+    with kept(settings) as run_id:
+        exported = export(engine, out, choices)
     if as_json:
         answer = {
             "folder": str(out),
+            "run": run_id,
             "exports": exported.exports,
             "rows": exported.rows,
             "files": exported.files,
@@ -73,7 +79,7 @@ def command(
         click.echo("nothing new")
     for name, rows in exported.rows.items():
         n_files = sum(file.path.startswith(f"{name}/") for file in exported.files)
-        click.echo(f"{name}: {rows} rows in {n_files} files")
+        click.echo(f"{name}: {counted(rows, 'row')} in {counted(n_files, 'file')}")
     click.echo(f"exported up to result {exported.result_id}")
     if exported.n_open:
         click.echo(f"{exported.n_open} below may still come: a transaction is open")

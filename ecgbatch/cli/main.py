@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from ecgbatch import __version__
-from ecgbatch.errors import EcgbatchError, SetupFault, TransientFault
+from ecgbatch.errors import EcgbatchError, exit_code_of
 from ecgbatch.reasons import advice
 from ecgbatch.terms import ExitCode, ReasonCode
 
@@ -103,12 +103,7 @@ def main() -> NoReturn:
 
 
 def _exit_code(fault: EcgbatchError) -> int:
-    if fault.reason in {ReasonCode.RUN_LOCKED, ReasonCode.LOCK_LOST}:
-        return ExitCode.LOCKED
-    if fault.reason in _ASKED_WRONGLY:
-        return ExitCode.USAGE
-    is_unfit = isinstance(fault, SetupFault | TransientFault)
-    return ExitCode.UNFIT if is_unfit else ExitCode.INTERNAL
+    return ExitCode.USAGE if fault.reason in _ASKED_WRONGLY else exit_code_of(fault)
 
 
 def _told(reason: ReasonCode, detail: str, exit_code: int) -> int:

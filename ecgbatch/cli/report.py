@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ecgbatch.cli.options import print_json, settings_from, settings_options
-from ecgbatch.terms import DEMONSTRATION_NOTICE
+from ecgbatch.terms import DEMONSTRATION_NOTICE, counted
 
 _MOST = 100
 """ECGs of the worklist in one report: each page of 12 leads is half a megabyte."""
@@ -76,7 +76,7 @@ def command(
     counts = made.counts
     click.echo(
         f"wrote {made.path}: {counts['scored']} scored and {counts['rejected']} rejected, "
-        f"{counts['entries']} of {counts['worklist']} ECGs of the worklist"
+        f"{counts['entries']} of {counted(counts['worklist'], 'ECG')} of the worklist"
     )
     if not made.is_clinical:
         click.echo(DEMONSTRATION_NOTICE)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from ecgbatch.cli.options import print_json, print_table, settings_from, settings_options
-from ecgbatch.terms import DEMONSTRATION_NOTICE, INTENDED_USE_NOTICE
+from ecgbatch.terms import DEMONSTRATION_NOTICE, INTENDED_USE_NOTICE, counted
 
 if TYPE_CHECKING:
     from ecgbatch.answer_files import Taken
@@ -106,9 +106,9 @@ def command(
     if out is not None and as_json:
         print_json({"rows": seen.rows, "is_cut": seen.is_cut, "notices": notices(columns)})
     elif out is not None:
-        click.echo(f"wrote {seen.rows} rows to {out}")
+        click.echo(f"wrote {counted(seen.rows, 'row')} to {out}")
     if seen.is_cut:
-        click.echo(f"only the first {seen.rows} rows; --limit takes more", err=True)
+        click.echo(f"only the first {counted(seen.rows, 'row')}; --limit takes more", err=True)
     for notice in notices(columns):
         click.echo(notice, err=True)
 

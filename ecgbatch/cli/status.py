@@ -12,6 +12,7 @@ from ecgbatch.cli.tables import (
     print_attention,
     print_challenges,
     print_counts,
+    print_export,
     print_proofs,
     print_reasons,
     print_service,
@@ -30,7 +31,7 @@ _SHOWN = timedelta(days=1)
 def command(
     with_failures: bool, config_file: Path | None, db_url: str | None, as_json: bool
 ) -> None:
-    """What became of the ECGs: counts, reasons, champion and last run.
+    """What became of the ECGs: counts, reasons, champion, last run and export.
 
     With --failures every failed, unsupported, vanished and rejected item is listed with its place,
     and every one that waits for something that went wrong; that list is for operators.
@@ -42,6 +43,7 @@ def command(
         alarms,
         bundles,
         control,
+        exports,
         health,
         ledger,
         overview,
@@ -65,6 +67,7 @@ def command(
         beats = health.beats(connection, moment - _SHOWN)
         holding = alarms.holding(connection)
         proven = proofs.read(connection)
+        export = exports.newest(connection)
         failures = queries.failures(connection) if with_failures else []
         stuck = overview.stuck(connection) if with_failures else []
     exit_code = ExitCode.ATTENTION if attention else ExitCode.DONE
@@ -79,6 +82,7 @@ def command(
             "halted": halt,
             "last_run": runs[0] if runs else None,
             "last_scan": scan,
+            "last_export": export,
             "heartbeats": [
                 {"kind": beat.kind, "age_s": round(beat.age_s(moment), 1)} for beat in beats
             ],
@@ -105,6 +109,7 @@ def command(
         state = "not ended" if ended is None else f"exit code {ended}"
         click.echo(f"last run: {runs[0].run_id}, {runs[0].started_at:%Y-%m-%d %H:%M:%S}Z, {state}")
     print_proofs(proven)
+    print_export(export)
     print_service(scan, beats, holding, moment)
     print_reasons(reasons)
     if with_failures:

@@ -8,6 +8,7 @@ import click
 from ecgbatch.cli.options import print_score_notice, print_table
 from ecgbatch.reasons import advice
 from ecgbatch.store.alarms import Change
+from ecgbatch.store.exports import ExportRow
 from ecgbatch.store.health import Beat, ScanRow
 from ecgbatch.store.overview import ReasonCount
 from ecgbatch.store.proofs import Proofs
@@ -53,6 +54,15 @@ def print_proofs(proven: Proofs) -> None:
     if proven.differing:
         named = " ".join(map(str, proven.differing_recordings))
         click.echo(f"{proven.differing} current results differ: see `ecgbatch verify {named}`")
+
+
+def print_export(export: ExportRow | None) -> None:
+    """The newest export, and what to do where it failed."""
+    if export is None:
+        return
+    state = "not ended" if export.exit_code is None else f"exit code {export.exit_code}"
+    why = "" if export.reason is None else f": {export.reason}. {advice(export.reason)}"
+    click.echo(f"last export: {export.started_at:%Y-%m-%d %H:%M:%S}Z, {state}{why}")
 
 
 def print_challenges(challenges: Sequence[Challenge]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import floor, log10
 
 from ecgbatch.report.spans import Spans
-from ecgbatch.store.reporting import BINS
-from ecgbatch.terms import Stratum
+from ecgbatch.store.reporting_strata import BINS
+from ecgbatch.terms import Stratum, counted
 
 _GAP = 0.14
 """Share of a column that is left free."""
@@ -87,7 +87,7 @@ def shares(title: str, spans: Spans, layers: Mapping[str, Sequence[int]]) -> Cha
     parts = (
         f"{name} {percent(sum(numbers), n_ecgs)}" for name, numbers in layers.items() if n_ecgs
     )
-    alt = f"{title}, {n_ecgs:,} ECGs: {', '.join(parts) or 'none'}."
+    alt = f"{title}, {counted(n_ecgs, 'ECG')}: {', '.join(parts) or 'none'}."
     return Chart(title, alt, bars, _x_ticks(spans), ticks, "", "share of ECGs", above=above)
 
 
@@ -106,7 +106,7 @@ def distribution(title: str, counts: Sequence[int], cuts: tuple[float, float] | 
             width * (1 - _GAP),
             100 * count / top,
             "count",
-            f"risk {number / BINS:.2f} to {(number + 1) / BINS:.2f}: {count:,} ECGs",
+            f"risk {number / BINS:.2f} to {(number + 1) / BINS:.2f}: {counted(count, 'ECG')}",
         )
         for number, count in enumerate(counts)
         if count
@@ -117,7 +117,7 @@ def distribution(title: str, counts: Sequence[int], cuts: tuple[float, float] | 
         for stratum, start, end in zip(Stratum, edges, edges[1:], strict=False)
     )
     fullest = max(range(BINS), key=counts.__getitem__)
-    alt = f"{title}: {sum(counts):,} ECGs"
+    alt = f"{title}: {counted(sum(counts), 'ECG')}"
     if counts[fullest]:
         alt += f", most with a risk of {fullest / BINS:.2f} to {(fullest + 1) / BINS:.2f}"
     if cuts:

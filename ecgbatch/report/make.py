@@ -17,10 +17,11 @@ from ecgbatch.report.page import render
 from ecgbatch.report.traces import traces
 from ecgbatch.report.view import view_of
 from ecgbatch.settings import Settings
-from ecgbatch.store import ledger, queries, reporting, reporting_worklist
+from ecgbatch.store import ledger, queries, reporting, reporting_strata, reporting_worklist
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.engine import Connection, Engine, transaction
-from ecgbatch.store.reporting import BundleFacts, Period
+from ecgbatch.store.reporting import Period
+from ecgbatch.store.reporting_strata import BundleFacts
 from ecgbatch.store.reporting_worklist import Entry, Place
 from ecgbatch.terms import ReasonCode, ResultOutcome
 
@@ -123,8 +124,8 @@ def _read(
 ) -> tuple[Numbers, _Chosen | None]:
     # First: it also gives this transaction the time that whole tables take.
     balance = ledger.balance(connection)
-    strata = reporting.strata(connection, period)
-    shown = reporting.bundles(connection, {one.bundle_digest for one in strata})
+    strata = reporting_strata.strata(connection, period)
+    shown = reporting_strata.bundles(connection, {one.bundle_digest for one in strata})
     numbers = Numbers(
         period=period,
         made_at=ledger.now(connection),
@@ -136,7 +137,7 @@ def _read(
         attention=queries.attention(connection),
         gates=reporting.gates(connection, period),
         strata=strata,
-        bins=reporting.bins(connection, period),
+        bins=reporting_strata.bins(connection, period),
         bundles=shown,
         manifests=_manifests(settings, shown),
         worklist=None,

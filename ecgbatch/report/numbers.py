@@ -7,16 +7,8 @@ from datetime import datetime
 from ecgbatch.bundle.manifest import Manifest
 from ecgbatch.report.traces import Trace
 from ecgbatch.store.queries import RunRow
-from ecgbatch.store.reporting import (
-    Bin,
-    BundleFacts,
-    DayStratum,
-    GateCount,
-    HourCount,
-    ItemCount,
-    Period,
-    RunCount,
-)
+from ecgbatch.store.reporting import GateCount, HourCount, ItemCount, Period, RunCount
+from ecgbatch.store.reporting_strata import Bin, BundleFacts, DayStratum
 from ecgbatch.store.reporting_worklist import Entry
 from ecgbatch.terms import Disposition
 

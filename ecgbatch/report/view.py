@@ -12,7 +12,7 @@ from ecgbatch.report.numbers import Numbers
 from ecgbatch.report.view_strata import BundleView, bundle_views
 from ecgbatch.report.view_worklist import WorklistView, worklist_view
 from ecgbatch.store.reporting import GateCount, ItemCount
-from ecgbatch.terms import Disposition, ExitCode, ResultOutcome
+from ecgbatch.terms import Disposition, ExitCode, ResultOutcome, counted
 
 _NOT_FINISHED = (None, ExitCode.UNFIT, ExitCode.INTERNAL)
 """Ways of a run to end, or not, that somebody should look at."""
@@ -133,13 +133,16 @@ def _cards(numbers: Numbers, bundles: tuple[BundleView, ...]) -> tuple[Card, ...
     return (
         Card("results: scored", f"{written[ResultOutcome.SCORED]:,}", _busiest(numbers)),
         *(
-            Card("high, any vessel", bundle.n_high, f"{bundle.share_high} of {bundle.n_ecgs} ECGs")
+            Card("high, any vessel", bundle.n_high, _of(bundle.share_high, bundle.n_ecgs))
             for bundle in bundles[:1]
         ),
         Card(
             "results: rejected",
             f"{written[ResultOutcome.REJECTED]:,}",
-            f"{percent(written[ResultOutcome.REJECTED], written.total())} of all results",
+            _of(
+                percent(written[ResultOutcome.REJECTED], written.total()),
+                counted(written.total(), "result"),
+            ),
         ),
         Card(
             "failed or unsupported",
@@ -152,13 +155,17 @@ def _cards(numbers: Numbers, bundles: tuple[BundleView, ...]) -> tuple[Card, ...
     )
 
 
+def _of(share: str, whole: str) -> str:
+    return "none in this period" if whole.startswith("0 ") else f"{share} of {whole}"
+
+
 def _busiest(numbers: Numbers) -> str:
     per_hour = Counter[datetime]()
     for hour in numbers.hours:
         per_hour[hour.hour] += hour.results
     if not per_hour:
         return "no result in this period"
-    return f"busiest hour: {max(per_hour.values()):,} results"
+    return f"busiest hour: {counted(max(per_hour.values()), 'result')}"
 
 
 def _ended(n_runs: int, n_bad: int) -> str:

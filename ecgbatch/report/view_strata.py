@@ -8,8 +8,8 @@ from ecgbatch.bundle.manifest import Manifest
 from ecgbatch.report import charts, spans, wording
 from ecgbatch.report.charts import Chart, percent
 from ecgbatch.report.numbers import Numbers
-from ecgbatch.store.reporting import BINS, BundleFacts
-from ecgbatch.terms import ANY_VESSEL, Stratum, Vessel
+from ecgbatch.store.reporting_strata import BINS, BundleFacts
+from ecgbatch.terms import ANY_VESSEL, Stratum, Vessel, counted
 
 _TASKS = (ANY_VESSEL, *(vessel.value for vessel in Vessel))
 _TOP_DOWN = tuple(reversed(Stratum))
@@ -57,7 +57,11 @@ class CardView:
 
 @dataclass(frozen=True, slots=True)
 class BundleView:
-    """A bundle with the ECGs of the period that show a score of it."""
+    """A bundle with the ECGs of the period that show a score of it.
+
+    Attributes:
+        standing: whether it is champion, and since when.
+    """
 
     anchor: str
     name: str
@@ -65,6 +69,7 @@ class BundleView:
     digest: str
     is_clinical: bool
     is_champion: bool
+    standing: str
     has_synthetic_figures: bool
     n_ecgs: str
     n_high: str
@@ -88,8 +93,9 @@ def _bundle(number: int, facts: BundleFacts, numbers: Numbers) -> BundleView:
         facts.digest,
         facts.is_clinical,
         facts.is_champion,
+        f"champion since {wording.moment(facts.since)}" if facts.is_champion else "former champion",
         any(one.is_synthetic for one in facts.strata.values()),
-        f"{n_ecgs:,}",
+        counted(n_ecgs, "ECG"),
         f"{counts[Stratum.HIGH]:,}",
         percent(counts[Stratum.HIGH], n_ecgs),
         tuple(_task(task, facts, numbers) for task in _order(facts)),
@@ -125,7 +131,7 @@ def _task(task: str, facts: BundleFacts, numbers: Numbers) -> TaskView:
             for stratum in _TOP_DOWN
             if (task, stratum) in facts.strata or counts[stratum]
         ),
-        f"{counts.total():,}",
+        counted(counts.total(), "ECG"),
     )
 
 

@@ -9,7 +9,7 @@ from ecgbatch.report.numbers import Worklist
 from ecgbatch.report.traces import Trace
 from ecgbatch.report.view_strata import BundleView
 from ecgbatch.store.reporting_worklist import Entry
-from ecgbatch.terms import Stratum
+from ecgbatch.terms import Stratum, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class EntryView:
 class WorklistView:
     entries: tuple[EntryView, ...]
     length: str
+    is_cut: bool
     bundle: str
 
 
@@ -58,7 +59,8 @@ def worklist_view(worklist: Worklist, bundles: tuple[BundleView, ...]) -> Workli
             _entry(place, one, worklist.traces, experimental)
             for place, one in enumerate(worklist.entries, 1)
         ),
-        f"{worklist.length:,}",
+        counted(worklist.length, "ECG"),
+        0 < len(worklist.entries) < worklist.length,
         f"{champion.name} {champion.version}" if champion else "",
     )
 

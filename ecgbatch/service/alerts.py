@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ecgbatch.settings import Alerts
@@ -22,6 +22,7 @@ class Alarm(StrEnum):
     LEDGER_UNBALANCED = "ledger_unbalanced"
     CANARY_DIFFERS = "canary_differs"
     REPLAY_DIFFERS = "replay_differs"
+    EXPORT_FAILED = "export_failed"
     DISK_LOW = "disk_low"
     HALTED_LONG = "halted_long"
 
@@ -49,6 +50,8 @@ ADVICE: dict[Alarm, str] = {
     Alarm.REPLAY_DIFFERS: "A current result came out otherwise when it was computed again from its "
     "file. `ecgbatch status` names its recording, `ecgbatch verify` computes it once more and says "
     "at what stage. It ends when a later replay agrees, or the ECG is scored again.",
+    Alarm.EXPORT_FAILED: "The newest export did not bring its folder up to date. `ecgbatch "
+    "status` says why; mend that and export again, nothing is lost or doubled.",
     Alarm.DISK_LOW: "The disk of the database is nearly full. Free space; workers wait and go on "
     "by themselves.",
     Alarm.HALTED_LONG: "Claims have been halted for long. `ecgbatch resume` lets them go on.",
@@ -65,6 +68,9 @@ _LIMITS: dict[Alarm, str] = {
     Alarm.HALTED_LONG: "halted_s",
 }
 """The setting in [alerts] that raises it; the others have none."""
+
+_RECENT = timedelta(days=1)
+"""An export that failed before that was somebody's single try."""
 
 OF_THIS_HOST = frozenset({Alarm.SOURCE_UNAVAILABLE, Alarm.DISK_LOW})
 """What a service on another host may judge otherwise; in the database the host is in the name."""
@@ -182,6 +188,7 @@ def _of_the_database(facts: Facts, health: Health, limits: Alerts) -> Iterator[H
         unbalanced = ReasonCode.LEDGER_UNBALANCED
         yield Holding(Alarm.LEDGER_UNBALANCED, health.unaccounted, 0, unbalanced)
     yield from _of_the_proofs(health.proofs)
+    yield from _of_the_exports(health)
     if not health.alive("work", facts.worker_silent_s) and not _is_new(facts, health):
         yield Holding(Alarm.WORKERS_GONE, 0, 1)
 
@@ -192,6 +199,14 @@ def _of_the_proofs(proofs: Proofs) -> Iterator[Holding]:
         yield Holding(Alarm.CANARY_DIFFERS, proofs.unfit_machines, 0, differs)
     if proofs.differing:
         yield Holding(Alarm.REPLAY_DIFFERS, proofs.differing, 0)
+
+
+def _of_the_exports(health: Health) -> Iterator[Holding]:
+    last = health.last_export
+    if last is None or not last.has_failed or health.moment - last.started_at > _RECENT:
+        return
+    reason = None if last.reason == "other" else last.reason
+    yield Holding(Alarm.EXPORT_FAILED, 1, 0, reason)
 
 
 def _is_new(facts: Facts, health: Health) -> bool:

@@ -66,6 +66,7 @@ def _of_the_database(snapshot: Snapshot, health: Health, own: Own) -> list[Metri
         one("last_success_age_seconds", "Since a scan last saw everything.", success),
         one("last_scan_age_seconds", "Since the newest scan began.", scan_age),
         one("last_scan_exit_code", "0 and 1: it saw everything.", exit_code),
+        *_export(health),
         one("workers", "Workers of all services that live.", health.alive("work", own.silent_s)),
         many("heartbeat_age_seconds", "Newest sign of life, by kind.", "kind", _beats(health)),
         one("halted", "Whether an operator has halted all claims.", health.halted_at is not None),
@@ -94,6 +95,16 @@ def _proofs(health: Health) -> list[Metric]:
         many("verified_results", "By newest replay.", "outcome", proofs.verified),
         one("differing_results", "Current, and another when replayed.", proofs.differing),
         one("last_verification_age_seconds", "Since a result was last replayed.", age),
+    ]
+
+
+def _export(health: Health) -> list[Metric]:
+    last = health.last_export
+    age = None if last is None else _age(health, last.started_at)
+    exit_code = None if last is None else last.exit_code
+    return [
+        one("last_export_age_seconds", "Since the newest export began.", age),
+        one("last_export_exit_code", "0: it brought its folder up to date.", exit_code),
     ]
 
 

@@ -16,7 +16,12 @@ WORKER: Mapping[str, str] = {
     "idle_in_transaction_session_timeout": "10s",
     "timezone": "UTC",
 }
-READER: Mapping[str, str] = {**WORKER, "default_transaction_read_only": "on"}
+READER: Mapping[str, str] = {
+    **WORKER,
+    "default_transaction_read_only": "on",
+    # A backslash is one: what `sql` sees of a statement is what the server sees.
+    "standard_conforming_strings": "on",
+}
 OWNER: Mapping[str, str] = {"lock_timeout": "30s", "timezone": "UTC"}
 """Migrations may take longer than any statement of a worker."""
 

@@ -22,10 +22,11 @@ from sqlalchemy import (
 )
 
 from ecgbatch.reasons import Unknown, known
-from ecgbatch.store import bundles, proofs
+from ecgbatch.store import bundles, exports, proofs
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.columns import UtcTime
 from ecgbatch.store.engine import now, take_time
+from ecgbatch.store.exports import ExportRow
 from ecgbatch.store.firings import SUCCESSES
 from ecgbatch.store.proofs import Proofs
 from ecgbatch.store.runs import SCAN
@@ -97,6 +98,7 @@ class Health:
         halted_at: since when nothing is claimed.
         last_event: number of the newest event.
         proofs: what canaries and replays say.
+        last_export: the newest one, ended or not.
     """
 
     moment: datetime
@@ -114,6 +116,7 @@ class Health:
     champion: BundleRow | None = field(repr=False)
     last_event: int
     proofs: Proofs = field(default_factory=Proofs)
+    last_export: ExportRow | None = None
 
     def alive(self, kind: str, within_s: float) -> int:
         """How many processes of a kind were seen within so many seconds."""
@@ -161,6 +164,7 @@ def read(connection: Connection, source_id: int | None = None) -> Health:
         champion=bundles.champion(connection),
         last_event=connection.execute(newest_event).scalar() or 0,
         proofs=proofs.read(connection),
+        last_export=exports.newest(connection),
     )
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from ecgbatch.reasons import Unknown, known
 from ecgbatch.store.columns import UtcTime, WallClock
 from ecgbatch.store.detail import show
-from ecgbatch.store.runs import ACTIVATION, CHALLENGER, OPERATOR, VERIFY
+from ecgbatch.store.runs import ACTIVATION, CHALLENGER, EXPORT, OPERATOR, VERIFY
 from ecgbatch.terms import Disposition, ReasonCode, Stratum, Vessel
 
 __all__ = [
@@ -202,10 +202,10 @@ def latest_risks(connection: Connection, limit: int | None = None) -> list[Lates
 
 
 def last_runs(connection: Connection, limit: int) -> list[RunRow]:
-    """The newest runs, newest first, without challengers', replays and those that acts have."""
+    """The newest runs, newest first: no challenger's, no replay, no export, no act's."""
     newest = (
         select(_HEALTH)
-        .where(_HEALTH.c.kind.not_in((ACTIVATION, CHALLENGER, OPERATOR, VERIFY)))
+        .where(_HEALTH.c.kind.not_in((ACTIVATION, CHALLENGER, EXPORT, OPERATOR, VERIFY)))
         .order_by(_HEALTH.c.run_id.desc())
         .limit(limit)
     )

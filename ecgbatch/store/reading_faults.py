@@ -15,7 +15,10 @@ from ecgbatch.terms import ReasonCode
 _WRITES = (ReasonCode.STATEMENT_REFUSED, "it does more than read")
 _SLOW = (ReasonCode.STATEMENT_TOO_SLOW, "")
 _HIDDEN = (ReasonCode.STATEMENT_REFUSED, "this account may not read all of it")
+_PARAMETER = "it has a parameter: write the value itself"
+_UNSHOWN = "a value that cannot be shown here"
 _SQLITE_ERROR = 1
+_SQLITE_TOO_BIG = 18
 _SQLITE_SAID = {23: _WRITES, 8: _WRITES, 9: _SLOW}
 """By result code: auth, readonly, interrupt."""
 _SQLITE_UNKNOWN = re.compile(r"no such (column|table|function): (.+)")
@@ -25,8 +28,13 @@ _SQLITE_SAFE = re.compile(
     r"|wrong number of arguments to function \w+\(\)|incomplete input"
     r"|a GROUP BY clause is required before HAVING"
 )
-_POSTGRES_SAID = {"25006": _WRITES, "57014": _SLOW, "42501": _HIDDEN}
-"""By SQLSTATE: a read-only transaction, cancelled, no right."""
+_POSTGRES_SAID = {
+    "25006": _WRITES,
+    "57014": _SLOW,
+    "42501": _HIDDEN,
+    "08P01": (ReasonCode.STATEMENT_INVALID, _PARAMETER),
+}
+"""By SQLSTATE: a read-only transaction, cancelled, no right, parameters without values."""
 _POSTGRES_UNKNOWN: Mapping[str, Literal["column", "table"]] = {"42703": "column", "42P01": "table"}
 _POSTGRES_WRONG = frozenset({"0A", "21", "22", "42", "54"})
 """Classes of SQLSTATE that a statement brings upon itself."""
@@ -86,9 +94,14 @@ def _like(word: str, names: Iterable[str]) -> tuple[str, ...]:
 def _of_sqlite(error: sqlite3.Error) -> Clue:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if isinstance(error, sqlite3.Warning | sqlite3.ProgrammingError):
-        return Clue(_refused("more than one statement"))
+        has_parameter = "binding" in str(error)
+        return Clue(_invalid(_PARAMETER) if has_parameter else _refused("more than one statement"))
     if code in _SQLITE_SAID:
         return Clue(SetupFault(*_SQLITE_SAID[code]))
+    if code == _SQLITE_TOO_BIG:
+        return Clue(_invalid("a value is too long"))
+    if str(error).startswith("Could not decode to UTF-8"):
+        return Clue(_invalid(f"{_UNSHOWN}: no UTF-8 text"))
     return _of_sqlite_text(str(error)) if code == _SQLITE_ERROR else Clue(sqlite_fault(error))
 
 
@@ -117,7 +130,7 @@ def _of_postgres(error: Exception, statement: Statement) -> Clue:
         where = f' near "{word}"' if word else ""
         return Clue(_invalid(f"{_words(type(error).__name__)}{where}"))
     if not state and type(error).__name__ == "DataError":
-        return Clue(_invalid("a value that cannot be shown here; cast it to text"))
+        return Clue(_invalid(f"{_UNSHOWN}; cast it to text"))
     return Clue(postgres_fault(state, lost=type(error).__name__ == "OperationalError"))
 
 

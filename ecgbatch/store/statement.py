@@ -94,6 +94,10 @@ def statement(text: str) -> Statement:
     first = next((token for token in tokens if token.text != "("), None)
     if first is None or first.text.upper() not in READING:
         raise SetupFault(ReasonCode.STATEMENT_REFUSED, f"it begins with none of {_listed(READING)}")
+    words = {token.text.upper() for token in tokens if token.kind == "word"}
+    if {"EXPLAIN", "CREATE"} <= words:
+        # PostgreSQL lets EXPLAIN ANALYZE fill a new table, also where a transaction only reads.
+        raise SetupFault(ReasonCode.STATEMENT_REFUSED, "it does more than read")
     last = tokens[-1]
     return Statement(text[: last.start + len(last.text)], tokens)
 
@@ -101,7 +105,9 @@ def statement(text: str) -> Statement:
 def _tokens(text: str) -> Iterator[Token]:
     if "\0" in text:
         raise SetupFault(ReasonCode.STATEMENT_INVALID, "a NUL character")
-    at = 0
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise SetupFault(ReasonCode.STATEMENT_INVALID, "it is no UTF-8 text")
+    at, before = 0, ""
     while found := _TOKEN.match(text, at):
         kind, start, at = found.lastgroup, at, found.end()
         if kind == "comment":
@@ -109,7 +115,12 @@ def _tokens(text: str) -> Iterator[Token]:
         elif kind == "escaped":
             raise SetupFault(ReasonCode.STATEMENT_REFUSED, "U& names hide what they say")
         elif kind is not None and kind != "blank":
-            yield Token(kind, found.group(), start)
+            token = Token(kind, found.group(), start)
+            if kind == "string" and before.startswith(("e'", "E'")):
+                # PostgreSQL goes on with the first one, backslashes and all: it ends elsewhere.
+                raise SetupFault(ReasonCode.STATEMENT_REFUSED, "a string after E'...'")
+            before = token.text
+            yield token
 
 
 def _end_of_comment(text: str, at: int) -> int:

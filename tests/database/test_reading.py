@@ -81,6 +81,7 @@ _WRITES = (
     "DO $$ BEGIN DELETE FROM score; END $$",
     "/* SELECT */ DELETE FROM score",
     "EXPLAIN ANALYZE DELETE FROM score",
+    "EXPLAIN ANALYZE CREATE TABLE copied AS SELECT 1 AS one",
     "WITH gone AS (DELETE FROM score RETURNING 1) SELECT * FROM gone",
     "SELECT * INTO copied FROM score",
 )
@@ -131,6 +132,8 @@ def test_postgresql_functions_that_act_are_refused(reader: Engine, backend: str)
         assert _refused(reader, f"SELECT {call}").reason is ReasonCode.STATEMENT_REFUSED, call
     hidden = _refused(reader, "SELECT U&\"pg\\005Fread_file\"('PG_VERSION')")
     assert hidden.reason is ReasonCode.STATEMENT_REFUSED
+    going_on = _refused(reader, "SELECT E'a'\n'\\', ', pg_advisory_lock(77) -- '")
+    assert going_on.reason is ReasonCode.STATEMENT_REFUSED
     assert _refused(reader, "SELECT 1 FROM item FOR UPDATE").reason is ReasonCode.STATEMENT_REFUSED
     (row,) = _rows(reader, "SELECT random() < 2, pg_total_relation_size('item') > 0")
     assert row == (True, True)
@@ -160,6 +163,21 @@ def test_no_value_stands_in_an_error(reader: Engine, backend: str) -> None:
         assert refused.reason is ReasonCode.STATEMENT_INVALID
         assert "Smith" not in str(refused)
         assert refused.__cause__ is None
+
+
+def test_what_the_statement_brings_upon_itself_is_no_fault_of_the_database(
+    reader: Engine, backend: str
+) -> None:
+    is_sqlite = backend == "sqlite"
+    for sql, detail in (
+        ("SELECT $1", "it has a parameter: write the value itself"),
+        ("SELECT '\udcff'", "it is no UTF-8 text"),
+        ("SELECT CAST(x'ff' AS TEXT)" if is_sqlite else "SELECT date 'infinity'", "a value that"),
+        ("SELECT hex(zeroblob(60000000))" if is_sqlite else "SELECT repeat('a', 1200000000)", ""),
+    ):
+        refused = _refused(reader, sql)
+        assert refused.reason is ReasonCode.STATEMENT_INVALID, sql
+        assert refused.detail.startswith(detail)
 
 
 def test_a_statement_ends_with_its_time(reader: Engine) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import Connection, text
 
 from ecgbatch.records import Quarantined
-from ecgbatch.store import ledger, reporting, reporting_worklist
+from ecgbatch.store import ledger, reporting, reporting_strata, reporting_worklist
 from ecgbatch.store.reporting import Period
 from ecgbatch.terms import ANY_VESSEL, Disposition, ReasonCode, ResultOutcome, Stratum, Vessel
 from tests.support.ledger import CHAMPION, Site, facts, rejected, scored
@@ -45,20 +45,24 @@ def test_results_files_and_strata_as_counted_by_hand(inbox: Site, connection: Co
     }
     assert items[Disposition.UNSUPPORTED, ReasonCode.FORMAT_PDF].unacknowledged == 1
 
-    strata = {(one.task, one.stratum): one.ecgs for one in reporting.strata(connection, period)}
+    strata = {
+        (one.task, one.stratum): one.ecgs for one in reporting_strata.strata(connection, period)
+    }
     assert strata[ANY_VESSEL, Stratum.LOW] == 1
     assert strata[ANY_VESSEL, Stratum.HIGH] == 2
     assert strata[Vessel.LAD, Stratum.INTERMEDIATE] == 1
     assert strata[Vessel.LM, None] == 3
 
-    bins = {(one.task, one.place): one.ecgs for one in reporting.bins(connection, period)}
+    bins = {(one.task, one.place): one.ecgs for one in reporting_strata.bins(connection, period)}
     assert bins[Vessel.RCA, 2] == 2
     assert bins[Vessel.RCA, 19] == 1, "a risk of 1 lies in the last bin"
     assert bins[Vessel.LM, 18] == 1
     assert sum(ecgs for (task, _), ecgs in bins.items() if task == ANY_VESSEL) == 3
 
-    (shown,) = reporting.bundles(connection, {CHAMPION})
+    (shown,) = reporting_strata.bundles(connection, {CHAMPION})
     assert shown.is_champion
+    assert shown.since is not None
+    assert period.from_at <= shown.since < period.to_at
     assert shown.experimental == {"LM"}
     assert shown.strata[ANY_VESSEL, Stratum.HIGH].cut_from == 0.6
 
@@ -93,8 +97,8 @@ def test_what_lies_outside_the_period_is_not_counted(inbox: Site, connection: Co
     assert reporting.hours(connection, earlier) == []
     assert reporting.items(connection, earlier) == []
     assert reporting.runs(connection, earlier) == []
-    assert reporting.strata(connection, earlier) == []
-    assert reporting.bins(connection, earlier) == []
+    assert reporting_strata.strata(connection, earlier) == []
+    assert reporting_strata.bins(connection, earlier) == []
     assert reporting.gates(connection, earlier) == []
     assert reporting_worklist.worklist(connection, earlier, 5) == []
 

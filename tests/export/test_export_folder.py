@@ -1,6 +1,7 @@
 """Folders that an export refuses, shares with nobody, or finds full."""
 
 import json
+import re
 import resource
 import shutil
 import sqlite3
@@ -12,8 +13,11 @@ from sqlalchemy import Engine
 from ecgbatch.errors import EcgbatchError, SetupFault, TransientFault
 from ecgbatch.export.commits import Choices, from_json, to_json
 from ecgbatch.export.folder import held
+from ecgbatch.export.kept import kept
 from ecgbatch.export.run import export
-from ecgbatch.store.engine import open_engine
+from ecgbatch.settings import load_settings
+from ecgbatch.store import exports
+from ecgbatch.store.engine import open_engine, transaction
 from ecgbatch.terms import ReasonCode
 from tests.cli.command import ecgbatch
 from tests.support.exports import PARQUET, committed, exported_ids, result_ids
@@ -163,6 +167,53 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_next_export_goes_on(
     assert not (out / "_ecgbatch" / "staging").exists()
     export(engine, out, PARQUET)
     assert exported_ids(out) == [1, 2, 3]
+
+
+def test_status_tells_how_the_last_export_ended_and_why(
+    engine: Engine, out: Path, database_url: str, tmp_path: Path
+) -> None:
+    _score(engine, "e1")
+    settings = load_settings(None, {"database": {"url": database_url}}, {})
+    with pytest.raises(SetupFault), kept(settings), held(out), held(out):
+        pass
+    assert _last(engine) is None, "one that found the folder locked says nothing of it"
+    with pytest.raises(TransientFault), kept(settings):
+        raise TransientFault(ReasonCode.DISK_FULL)
+    assert _last(engine) == (4, "disk_full")
+
+    (tmp_path / "unfit" / "results").mkdir(parents=True)
+    ended = ecgbatch("export", "--db", database_url, "--out", tmp_path / "unfit")
+    assert ended.exit_code == 4
+    told = ecgbatch("status", "--db", database_url).out
+    assert re.search(
+        r"^last export: .*Z, exit code 4: export_folder_unfit\. \w", told, re.MULTILINE
+    )
+    assert "last run: 2," in told, "an export is no run of a scan"
+    with kept(settings):
+        assert export(engine, out, PARQUET).rows["results"] == 1
+    assert _last(engine) == (0, None)
+    assert export(engine, out, PARQUET).exports == (), "that it is kept is nothing new"
+
+
+def test_an_export_that_may_not_write_is_not_kept_and_goes_on(
+    engine: Engine, out: Path, database_url: str
+) -> None:
+    _score(engine, "e1")
+    with transaction(engine) as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER none BEFORE INSERT ON run BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    with kept(load_settings(None, {"database": {"url": database_url}}, {})) as run_id:
+        export(engine, out, PARQUET)
+
+    assert run_id is None
+    assert exported_ids(out) == [1]
+
+
+def _last(engine: Engine) -> tuple[int | None, str | None] | None:
+    with transaction(engine) as connection:
+        last = exports.newest(connection)
+    return None if last is None else (last.exit_code, last.reason)
 
 
 def test_a_folder_that_cannot_be_made_is_said(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from ecgbatch.report.spans import daily, hourly, sums
 from ecgbatch.report.view import view_of
 from ecgbatch.report.wording import days, duration
 from ecgbatch.store.reporting import Period
-from ecgbatch.terms import DEMONSTRATION_NOTICE
+from ecgbatch.terms import DEMONSTRATION_NOTICE, counted
 from tests.support.report_numbers import SINCE, entry, nothing, numbers
 
 _PERIODS = st.builds(
@@ -31,6 +32,21 @@ def _page(of: Numbers) -> html.HtmlElement:
 
 def _text(of: Numbers) -> str:
     return " ".join(_page(of).text_content().split())
+
+
+def test_says_since_when_the_champion_scores_and_nothing_of_a_share_of_none() -> None:
+    text = _text(numbers())
+    assert text.count("champion since 2026-11-19 07:05") == 2
+    assert "9 % of 308 results" in text
+    former = replace(numbers().bundles[0], is_champion=False, since=None)
+    assert "(former champion)" in _text(replace(numbers(), bundles=[former]))
+    assert "- of" not in _text(nothing())
+
+
+def test_one_is_not_said_in_the_plural() -> None:
+    assert [counted(number, "row") for number in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
+    (one,) = numbers().hours[:1]
+    assert "busiest hour: 1 result " in _text(replace(numbers(), hours=[replace(one, results=1)]))
 
 
 def test_says_what_was_counted_and_what_low_means() -> None:
@@ -147,7 +163,10 @@ def test_columns_cover_a_period_without_gap(period: Period) -> None:
 
 @given(_PERIODS, st.lists(st.floats(0, 1, exclude_max=True), max_size=30))
 def test_nothing_is_lost_between_columns(period: Period, places: list[float]) -> None:
-    moments = [period.from_at + (period.to_at - period.from_at) * place for place in places]
+    length = period.to_at - period.from_at
+    # A share next to 1 is rounded to the moment after the last.
+    last = length - timedelta(microseconds=1)
+    moments = [period.from_at + min(length * place, last) for place in places]
     for spans in (daily(period), hourly(period)):
         totals = sums(spans, [(moment, 1) for moment in moments])
         assert sum(totals) == len(moments)

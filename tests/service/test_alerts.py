@@ -7,6 +7,7 @@ import pytest
 
 from ecgbatch.service.alerts import ADVICE, Alarm, Facts, holding, judged
 from ecgbatch.settings import load_settings
+from ecgbatch.store.exports import ExportRow
 from ecgbatch.store.health import Beat, Health
 from ecgbatch.store.proofs import Proofs
 from ecgbatch.terms import Disposition, ReasonCode, WorkState
@@ -50,6 +51,10 @@ def but(**changes: object) -> Facts:
     return replace(WELL, **{"health": replace(WELL.health, **of_health), **own})  # type: ignore[arg-type]
 
 
+def _export(at: datetime, exit_code: int) -> ExportRow:
+    return ExportRow(9, at, at, exit_code, ReasonCode.DISK_FULL if exit_code else None)
+
+
 CASES = {
     Alarm.DATABASE_AWAY: but(database_away_s=121.0, database_fault=ReasonCode.DISK_FULL),
     Alarm.SCAN_SILENCE: but(scan_overdue_s=3601.0),
@@ -61,6 +66,7 @@ CASES = {
     Alarm.LEDGER_UNBALANCED: but(unaccounted=1),
     Alarm.CANARY_DIFFERS: but(proofs=Proofs(unfit_machines=1)),
     Alarm.REPLAY_DIFFERS: but(proofs=Proofs(differing=2)),
+    Alarm.EXPORT_FAILED: but(last_export=_export(NOW - timedelta(hours=3), 4)),
     Alarm.DISK_LOW: but(free_bytes=1000),
     Alarm.HALTED_LONG: but(halted_at=NOW - timedelta(hours=2)),
 }
@@ -77,6 +83,14 @@ def test_every_alarm_has_a_case_and_an_advice() -> None:
 @pytest.mark.parametrize("alarm", Alarm)
 def test_each_alarm_is_raised_alone(alarm: Alarm) -> None:
     assert [one.alarm for one in holding(CASES[alarm], LIMITS)] == [alarm]
+
+
+def test_an_export_alarms_for_a_day_until_one_succeeds() -> None:
+    (failed,) = holding(CASES[Alarm.EXPORT_FAILED], LIMITS)
+
+    assert failed.reason is ReasonCode.DISK_FULL
+    assert holding(but(last_export=_export(NOW - timedelta(hours=25), 4)), LIMITS) == []
+    assert holding(but(last_export=_export(NOW, 0)), LIMITS) == []
 
 
 def test_alarm_names_number_limit_and_reason() -> None:

@@ -280,7 +280,7 @@ def test_unfit_set_up_starts_nothing(
     assert ended.exit_code == 4
     assert reason in ended.err
     assert rows(site.database, "SELECT * FROM heartbeat") == []
-    assert rows(site.database, "SELECT * FROM run WHERE kind <> 'activate'") == []
+    assert rows(site.database, "SELECT * FROM run WHERE kind <> 'operator'") == []
 
 
 def test_demonstration_is_not_served_unless_allowed(site: Site) -> None:

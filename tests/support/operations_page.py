@@ -9,6 +9,7 @@ from ecgbatch.service.metrics import Own, metrics
 from ecgbatch.service.monitor import Snapshot
 from ecgbatch.settings import load_settings
 from ecgbatch.store.bundles import BundleRow
+from ecgbatch.store.exports import ExportRow
 from ecgbatch.store.health import Health
 from ecgbatch.store.proofs import Proofs
 from ecgbatch.terms import Disposition, ReplayOutcome, WorkState
@@ -29,6 +30,7 @@ _ALWAYS = {
     Alarm.WORKERS_GONE: "no worker was seen for `work.lease_s`",
     Alarm.LEDGER_UNBALANCED: "any item that the ledger cannot explain",
     Alarm.CANARY_DIFFERS: "the newest canary of a machine, within a day, differs",
+    Alarm.EXPORT_FAILED: "the newest export, begun within a day, ended with 4 or 70",
     Alarm.REPLAY_DIFFERS: "the newest replay of any current result differs",
 }
 
@@ -69,6 +71,7 @@ def _metrics() -> str:
         halted_at=None,
         champion=BundleRow("0", "n", "1", is_clinical=False),
         last_event=0,
+        last_export=ExportRow(1, moment, moment, 0, None),
         proofs=Proofs(verified=dict.fromkeys(ReplayOutcome, 0), verified_at=moment),
     )
     own = Own("0", 1, 0, 0.0, 1.0, {})

@@ -6,17 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from ecgbatch.report.numbers import Numbers, Worklist
 from ecgbatch.report.traces import GONE, Trace
 from ecgbatch.store.queries import RunRow
-from ecgbatch.store.reporting import (
-    Bin,
-    BundleFacts,
-    DayStratum,
-    GateCount,
-    HourCount,
-    ItemCount,
-    Period,
-    RunCount,
-    StratumFacts,
-)
+from ecgbatch.store.reporting import GateCount, HourCount, ItemCount, Period, RunCount
+from ecgbatch.store.reporting_strata import Bin, BundleFacts, DayStratum, StratumFacts
 from ecgbatch.store.reporting_worklist import Entry
 from ecgbatch.terms import (
     ANY_VESSEL,
@@ -93,6 +84,7 @@ def _bundle(tasks: list[str], *, is_clinical: bool) -> BundleFacts:
         "3",
         is_clinical,
         True,
+        datetime(2026, 11, 19, 7, 5, tzinfo=UTC),
         None,
         frozenset({Vessel.LM.value}),
         {
