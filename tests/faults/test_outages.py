@@ -51,7 +51,8 @@ def test_a_server_that_crashes_three_times_is_waited_for(
     tmp_path: Path, bundle: Path, without: str
 ) -> None:
     """D1: `stop -m immediate` for 10 s, three times, under two workers."""
-    n_files = 200 if without else effort(900, with_every_change=450)
+    n_files = 200 if without else effort(900, with_every_change=300)
+    n_outages = effort(3, with_every_change=1)
     with mortal_server() as database:
         with psycopg.connect(
             host=str(database.home), user="postgres", autocommit=True
@@ -64,7 +65,7 @@ def test_a_server_that_crashes_three_times_is_waited_for(
             assert server.run("scan", config=str(field.config)) == 0
             how = {"config": str(field.config), "in_process": True, "without": without}
             workers = [server.fork("worker", **how) for _ in range(2)]
-            for outage in range(3):
+            for outage in range(n_outages):
                 engine = field.engine()
                 _until(engine, 50 + n_files // 4 * outage)
                 engine.dispose()
