@@ -73,6 +73,19 @@ def test_worklist_has_the_high_ones_within_intended_use_and_their_vessels(inbox:
     assert bool(row["near_cut"]) is False
 
 
+@pytest.mark.parametrize(("vessel", "is_near"), [(Vessel.LM, False), (Vessel.LAD, True)])
+def test_an_experimental_vessel_near_a_cut_is_no_matter_of_the_worklist(
+    inbox: Site, vessel: Vessel, is_near: bool
+) -> None:
+    given = scored(facts("near"), HIGH)
+    tasks = tuple(replace(one, near_cut=one.risk.task is vessel) for one in given.assessment.tasks)
+    inbox.arrive(replace(given, assessment=replace(given.assessment, tasks=tasks)), "near")
+
+    (row,) = rows(inbox.connection, "SELECT near_cut FROM v_worklist")
+
+    assert bool(row["near_cut"]) is is_near
+
+
 def test_worklist_lists_the_patient_s_earlier_ecgs_under_the_same_bundle(inbox: Site) -> None:
     for year, risks, key in (
         (2021, LOW, "old"),
