@@ -21,10 +21,10 @@ SELECT l.result_id, l.recording_id, l.patient_key, l.accession, l.ecg_id, l.ecg_
   ), '') AS high_vessels,
   l.risk_rca, l.risk_lm, l.risk_lad, l.risk_lcx,
   l.stratum_rca, l.stratum_lm, l.stratum_lad, l.stratum_lcx,
-  EXISTS (
-    SELECT 1 FROM score s
+  (
+    SELECT COUNT(*) FROM score s
     WHERE s.result_id = l.result_id AND s.near_cut AND NOT s.is_experimental
-  ) AS near_cut,
+  ) > 0 AS near_cut,
   {n_earlier} AS n_earlier, {earlier_strata} AS earlier_strata,
   l.scored_at, l.bundle_name, l.bundle_version, l.is_clinical, l.is_current_bundle, l.bundle_digest
 FROM v_latest_risk l
