@@ -5,8 +5,6 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import unquote_to_bytes
 
 from ecgbatch.errors import EcgbatchError, InputFault, TransientFault
@@ -49,15 +47,7 @@ class Places:
             source = open_source(settings)
             self._database = source if isinstance(source, DatabaseSource) else None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         if self._database is not None:
             self._database.close()
 

@@ -1,7 +1,7 @@
 """A kept result computed again from its file, the way in which results are made."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_bytes
@@ -79,7 +79,7 @@ class Replayer:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self._places)
+        self._stack.enter_context(closing(self._places))
         self._stack.enter_context(self._decoder)
         return self
 

@@ -1,6 +1,5 @@
 """The end of a piece of work: state, recording, findings and result in one transaction."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import assert_never
@@ -10,7 +9,6 @@ from sqlalchemy import Connection, select, update
 from ecgbatch.errors import LeaseLost
 from ecgbatch.reasons import REASONS
 from ecgbatch.records import (
-    Facts,
     Finish,
     NotYet,
     Outcome,
@@ -21,65 +19,22 @@ from ecgbatch.records import (
     Scored,
     WorkUnit,
 )
-from ecgbatch.store import linking, recordings
-from ecgbatch.store.acquisition import Place, place
 from ecgbatch.store.claims import role_of
+from ecgbatch.store.endings import End, Held, beside, complete, failed
 from ecgbatch.store.engine import now
 from ecgbatch.store.events import Event, record
 from ecgbatch.store.linking import Spot
-from ecgbatch.store.tables import NEW_REQUEST, item, recording, work
-from ecgbatch.terms import (
-    BundleRole,
-    Disposition,
-    ItemState,
-    ReasonClass,
-    ReasonCode,
-    WorkState,
-)
+from ecgbatch.store.tables import item, work
+from ecgbatch.terms import BundleRole, Disposition, ItemState, ReasonCode, WorkState
 
 _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 3600.0
 UNREADABLE_S = 86_400.0
-_RETURNABLE = (ReasonCode.SAME_ACQUISITION, ReasonCode.PATIENT_CORRECTED)
 _UNREADABLE = (
     ReasonCode.READ_FAILED,
     ReasonCode.CHANGED_WHILE_READING,
     ReasonCode.OUT_OF_MEMORY,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """The unit as the ledger has it, under this transaction's lock.
-
-    Attributes:
-        recording_id: of the item, as its champion's newest reading found it.
-        is_beside: the bundle is not the champion: nothing but its result is written.
-    """
-
-    unit: WorkUnit
-    request: str
-    spot: Spot
-    recording_id: int | None
-    is_beside: bool
-    item_state: ItemState
-    fingerprint: str
-    first_seen_at: datetime
-    fault_since: datetime | None
-    moment: datetime
-    run_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """What the work becomes, and what is shown for the item."""
-
-    state: WorkState
-    reason: ReasonCode | None
-    shown: Finish
-    recording_id: int | None = None
-    stage: str | None = None
-    events: tuple[Event, ...] = ()
 
 
 def finish(
@@ -109,10 +64,10 @@ def finish(
         return _put_back(connection, held, RetryLater(ReasonCode.CHANGED_WHILE_READING, "read"))
     match outcome:
         case Scored() | Rejected():
-            complete = _beside if held.is_beside else _complete
-            return _close(connection, held, complete(connection, held, outcome, provenance))
+            weigh = beside if held.is_beside else complete
+            return _close(connection, held, weigh(connection, held, outcome, provenance))
         case Quarantined():
-            return _close(connection, held, _failed(connection, held, outcome))
+            return _close(connection, held, failed(connection, held, outcome))
         case NotYet():
             is_spent = held.moment - held.spot.changed_at >= timedelta(seconds=grace_s)
         case RetryLater():
@@ -121,10 +76,10 @@ def finish(
             assert_never(outcome)
     if not is_spent:
         return _put_back(connection, held, outcome)
-    return _close(connection, held, _failed(connection, held, outcome))
+    return _close(connection, held, failed(connection, held, outcome))
 
 
-def _hold(connection: Connection, unit: WorkUnit, run_id: int) -> _Held:
+def _hold(connection: Connection, unit: WorkUnit, run_id: int) -> Held:
     """Fence first: an update that only the holder of the lease can make."""
     fenced = connection.execute(
         update(work)
@@ -142,7 +97,7 @@ def _hold(connection: Connection, unit: WorkUnit, run_id: int) -> _Held:
     row = connection.execute(
         select(item).where(item.c.item_id == unit.item_id).with_for_update()
     ).one()
-    return _Held(
+    return Held(
         unit,
         fenced.request,
         Spot(row.item_id, row.source_id, row.locator, row.changed_at),
@@ -157,11 +112,11 @@ def _hold(connection: Connection, unit: WorkUnit, run_id: int) -> _Held:
     )
 
 
-def _put_back(connection: Connection, held: _Held, outcome: NotYet | RetryLater) -> Finish:
+def _put_back(connection: Connection, held: Held, outcome: NotYet | RetryLater) -> Finish:
     """Wait, without an attempt spent: an incomplete file for the next run, a fault for a while."""
     wait_s = 0.0 if isinstance(outcome, NotYet) else backoff_s(held.unit)
     shown = Finish(Disposition.WAITING, outcome.reason)
-    end = _End(WorkState.RETRY_WAIT, outcome.reason, shown, stage=outcome.stage)
+    end = End(WorkState.RETRY_WAIT, outcome.reason, shown, stage=outcome.stage)
     connection.execute(
         update(work)
         .where(work.c.work_id == held.unit.work_id)
@@ -177,11 +132,11 @@ def _put_back(connection: Connection, held: _Held, outcome: NotYet | RetryLater)
     return shown
 
 
-def _fault_since(held: _Held, reason: ReasonCode) -> datetime | None:
+def _fault_since(held: Held, reason: ReasonCode) -> datetime | None:
     return (held.fault_since or held.moment) if reason in _UNREADABLE else None
 
 
-def _is_given_up(held: _Held, reason: ReasonCode, unreadable_s: float) -> bool:
+def _is_given_up(held: Held, reason: ReasonCode, unreadable_s: float) -> bool:
     if reason not in _UNREADABLE or held.fault_since is None:
         return False
     return held.moment - held.fault_since >= timedelta(seconds=unreadable_s)
@@ -198,163 +153,7 @@ def backoff_s(unit: WorkUnit) -> float:
     return longest * (0.5 + int.from_bytes(digest[:4], "big") / 2**32)
 
 
-def _note(connection: Connection, held: _Held, facts: Facts) -> int:
-    return recordings.note_recording(connection, facts, held.first_seen_at)
-
-
-def _failed(
-    connection: Connection, held: _Held, outcome: Quarantined | NotYet | RetryLater
-) -> _End:
-    known = None if held.is_beside or isinstance(outcome, RetryLater) else outcome.facts
-    recording_id = None if known is None else _note(connection, held, known)
-    unsupported = REASONS[outcome.reason].reason_class is ReasonClass.FORMAT
-    shown = Disposition.UNSUPPORTED if unsupported else Disposition.FAILED
-    return _End(
-        WorkState.QUARANTINED,
-        outcome.reason,
-        Finish(shown, outcome.reason),
-        recording_id,
-        outcome.stage,
-    )
-
-
-def _beside(
-    connection: Connection, held: _Held, outcome: Scored | Rejected, provenance: Provenance
-) -> _End:
-    """A challenger's result, of the very bytes that a champion has read.
-
-    What the recording is, which export of its acquisition is current and what is shown of the
-    item were said by the champion's reading; nothing of that is written here.
-    """
-    linking.serialise(connection, outcome.facts)
-    digest = held.unit.bundle_digest
-    known = select(recording.c.recording_id).where(
-        recording.c.recording_id == held.recording_id,
-        recording.c.file_digest == outcome.facts.file_digest,
-    )
-    recording_id: int | None = connection.execute(known).scalar()
-    if recording_id is None:
-        return _failed(connection, held, Quarantined(None, ReasonCode.FILE_CHANGED, "finish"))
-    recordings.note_findings(connection, recording_id, outcome.findings, provenance.settings_digest)
-    if recordings.check_same(
-        connection, recording_id, digest, provenance.pipeline_id, outcome
-    ) or recordings.has_result(connection, recording_id, digest):
-        return _duplicate(recording_id, None)
-    _add_result(connection, held, recording_id, outcome, provenance)
-    return _ended(recording_id, outcome, None)
-
-
-def _complete(
-    connection: Connection, held: _Held, outcome: Scored | Rejected, provenance: Provenance
-) -> _End:
-    linking.serialise(connection, outcome.facts)
-    recording_id = _note(connection, held, outcome.facts)
-    recordings.note_findings(connection, recording_id, outcome.findings, provenance.settings_digest)
-    digest = held.unit.bundle_digest
-    is_same = recordings.check_same(
-        connection, recording_id, digest, provenance.pipeline_id, outcome
-    )
-    is_first = held.request == NEW_REQUEST
-    known = is_same or (is_first and recordings.has_result(connection, recording_id, digest))
-    superseded = _superseded_reason(connection, recording_id)
-    if is_first and superseded in _RETURNABLE:
-        events = _brought_back(connection, held, recording_id, outcome)
-        if events and known:
-            return replace(_duplicate(recording_id, None), events=events)
-        if events:
-            _add_result(connection, held, recording_id, outcome, provenance)
-            return _ended(recording_id, outcome, None, events)
-    if known:
-        return _duplicate(recording_id, superseded)
-    if superseded is None:
-        return _first_of_recording(connection, held, recording_id, outcome, provenance)
-    if is_first and superseded is not ReasonCode.IDENTITY_CONFLICT:
-        return _unscored(recording_id, superseded)
-    _add_result(connection, held, recording_id, outcome, provenance)
-    return _ended(recording_id, outcome, superseded)
-
-
-def _brought_back(
-    connection: Connection, held: _Held, recording_id: int, outcome: Scored | Rejected
-) -> tuple[Event, ...]:
-    """Old bytes may be the newest again, where they have come to lie now; else no events."""
-    is_scored = isinstance(outcome, Scored)
-    new = linking.version(outcome.facts, recording_id, held.spot, is_scored=is_scored)
-    return tuple(linking.bring_back(connection, new, held.spot, held.moment))
-
-
-def _first_of_recording(
-    connection: Connection,
-    held: _Held,
-    recording_id: int,
-    outcome: Scored | Rejected,
-    provenance: Provenance,
-) -> _End:
-    """Place the recording among the exports of its acquisition; only a loser is not written."""
-    is_scored = isinstance(outcome, Scored)
-    new = linking.version(outcome.facts, recording_id, held.spot, is_scored=is_scored)
-    verdict = place(new, linking.rivals(connection, new, held.spot))
-    events = tuple(linking.write(connection, recording_id, verdict, held.moment))
-    if verdict.place is Place.SUPERSEDED:
-        return _unscored(recording_id, verdict.reason or ReasonCode.SAME_ACQUISITION, events)
-    _add_result(connection, held, recording_id, outcome, provenance)
-    return _ended(recording_id, outcome, verdict.reason, events)
-
-
-def _add_result(
-    connection: Connection,
-    held: _Held,
-    recording_id: int,
-    outcome: Scored | Rejected,
-    provenance: Provenance,
-) -> None:
-    recordings.add_result(
-        connection,
-        recording_id,
-        outcome,
-        bundle_digest=held.unit.bundle_digest,
-        work_id=held.unit.work_id,
-        provenance=provenance,
-        moment=held.moment,
-    )
-
-
-def _superseded_reason(connection: Connection, recording_id: int) -> ReasonCode | None:
-    reason = connection.execute(
-        select(recording.c.superseded_reason).where(recording.c.recording_id == recording_id)
-    ).scalar_one()
-    return None if reason is None else ReasonCode(reason)
-
-
-def _duplicate(recording_id: int, superseded: ReasonCode | None) -> _End:
-    shown = (
-        Finish(Disposition.DUPLICATE, ReasonCode.SAME_BYTES)
-        if superseded is None
-        else Finish(Disposition.SUPERSEDED, superseded)
-    )
-    return _End(WorkState.DUPLICATE, ReasonCode.SAME_BYTES, shown, recording_id)
-
-
-def _unscored(recording_id: int, reason: ReasonCode, events: tuple[Event, ...] = ()) -> _End:
-    shown = Finish(Disposition.SUPERSEDED, reason)
-    return _End(WorkState.DUPLICATE, reason, shown, recording_id, events=events)
-
-
-def _ended(
-    recording_id: int,
-    outcome: Scored | Rejected,
-    superseded: ReasonCode | None,
-    events: tuple[Event, ...] = (),
-) -> _End:
-    reason = outcome.reason if isinstance(outcome, Rejected) else None
-    state = WorkState.SCORED if reason is None else WorkState.REJECTED
-    shown = Finish(Disposition(state), reason)
-    if superseded is not None:
-        shown = Finish(Disposition.SUPERSEDED, superseded)
-    return _End(state, reason, shown, recording_id, events=events)
-
-
-def _close(connection: Connection, held: _Held, end: _End) -> Finish:
+def _close(connection: Connection, held: Held, end: End) -> Finish:
     """Write the end of the work; an earlier acknowledgement does not cover it."""
     connection.execute(
         update(work)
@@ -367,7 +166,7 @@ def _close(connection: Connection, held: _Held, end: _End) -> Finish:
     return end.shown
 
 
-def _write_item(connection: Connection, held: _Held, end: _End) -> None:
+def _write_item(connection: Connection, held: Held, end: End) -> None:
     values: dict[str, object] = {
         "acknowledged_at": None,
         "acknowledged_by": None,
@@ -380,7 +179,7 @@ def _write_item(connection: Connection, held: _Held, end: _End) -> None:
     connection.execute(update(item).where(item.c.item_id == held.unit.item_id).values(values))
 
 
-def _work_values(end: _End) -> dict[str, object]:
+def _work_values(end: End) -> dict[str, object]:
     reason_class = None if end.reason is None else REASONS[end.reason].reason_class
     return {
         "state": end.state,
@@ -391,7 +190,7 @@ def _work_values(end: _End) -> dict[str, object]:
     }
 
 
-def _event(kind: str, held: _Held, end: _End) -> Event:
+def _event(kind: str, held: Held, end: End) -> Event:
     return Event(
         kind, held.unit.item_id, held.unit.work_id, WorkState.LEASED, end.state, end.reason
     )

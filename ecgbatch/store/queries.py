@@ -76,7 +76,7 @@ _LATEST: TableClause = table(
     column("is_current_bundle", Boolean),
     *_OF_VESSELS,
 )
-_HEALTH: TableClause = table(
+RUN_HEALTH: TableClause = table(
     "v_run_health",
     column("run_id"),
     column("kind"),
@@ -204,9 +204,9 @@ def latest_risks(connection: Connection, limit: int | None = None) -> list[Lates
 def last_runs(connection: Connection, limit: int) -> list[RunRow]:
     """The newest runs, newest first: no challenger's, no replay, no export, no act's."""
     newest = (
-        select(_HEALTH)
-        .where(_HEALTH.c.kind.not_in((ACTIVATION, CHALLENGER, EXPORT, OPERATOR, VERIFY)))
-        .order_by(_HEALTH.c.run_id.desc())
+        select(RUN_HEALTH)
+        .where(RUN_HEALTH.c.kind.not_in((ACTIVATION, CHALLENGER, EXPORT, OPERATOR, VERIFY)))
+        .order_by(RUN_HEALTH.c.run_id.desc())
         .limit(limit)
     )
     return [RunRow(**row) for row in connection.execute(newest).mappings()]

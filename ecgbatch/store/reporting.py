@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from ecgbatch.reasons import Unknown, known
 from ecgbatch.store.columns import UtcTime
-from ecgbatch.store.queries import RunRow
+from ecgbatch.store.queries import RUN_HEALTH, RunRow
 from ecgbatch.store.runs import ACTIVATION, OPERATOR
 from ecgbatch.store.tables import activation, result
 from ecgbatch.terms import (
@@ -31,19 +31,6 @@ from ecgbatch.terms import (
     ResultOutcome,
 )
 
-_HEALTH: TableClause = table(
-    "v_run_health",
-    column("run_id"),
-    column("kind"),
-    column("source_id"),
-    column("worker"),
-    column("started_at", UtcTime),
-    column("ended_at", UtcTime),
-    column("duration_s"),
-    column("exit_code"),
-    column("canary"),
-    column("results_written"),
-)
 _DISPOSITION: TableClause = table(
     "v_disposition",
     column("disposition"),
@@ -153,7 +140,7 @@ def hours(connection: Connection, period: Period) -> list[HourCount]:
 
 def runs(connection: Connection, period: Period) -> list[RunCount]:
     """Runs that began in the period, by kind, exit code and canary."""
-    columns = _HEALTH.c
+    columns = RUN_HEALTH.c
     alike = (columns.kind, columns.exit_code, columns.canary)
     rows = connection.execute(
         select(
@@ -175,10 +162,10 @@ def runs(connection: Connection, period: Period) -> list[RunCount]:
 
 def newest_runs(connection: Connection, period: Period, limit: int) -> list[RunRow]:
     """The last runs that began in the period and wrote a result, or did not end well."""
-    columns = _HEALTH.c
+    columns = RUN_HEALTH.c
     is_telling = (columns.results_written > 0) | (func.coalesce(columns.exit_code, -1) != 0)
     rows = connection.execute(
-        select(_HEALTH)
+        select(RUN_HEALTH)
         .where(*_began(period), is_telling)
         .order_by(columns.run_id.desc())
         .limit(limit)
@@ -223,7 +210,7 @@ def gates(connection: Connection, period: Period) -> list[GateCount]:
 
 
 def _began(period: Period) -> list[ColumnElement[bool]]:
-    columns = _HEALTH.c
+    columns = RUN_HEALTH.c
     return [
         columns.started_at >= period.from_at,
         columns.started_at < period.to_at,

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Boolean, ColumnClause, ColumnElement, Connection, column, func, select, table
 
@@ -119,10 +120,10 @@ def _in(period: Period) -> list[ColumnElement[bool]]:
     ]
 
 
-def _entry(values: dict[str, object]) -> Entry:
+def _entry(values: dict[str, Any]) -> Entry:
     vessels = {}
     for vessel in Vessel:
         stratum = values.pop(f"stratum_{vessel.lower()}")
-        risk = float(str(values.pop(f"risk_{vessel.lower()}")))
-        vessels[vessel] = (risk, None if stratum is None else Stratum(str(stratum)))
-    return Entry(vessels=vessels, **values)  # type: ignore[arg-type]
+        risk = float(values.pop(f"risk_{vessel.lower()}"))
+        vessels[vessel] = (risk, None if stratum is None else Stratum(stratum))
+    return Entry(vessels=vessels, **values)

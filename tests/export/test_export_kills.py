@@ -9,7 +9,7 @@ from random import Random
 
 import pandas as pd
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from ecgbatch.export.run import export
 from ecgbatch.store.engine import transaction
@@ -117,14 +117,14 @@ def _write(engine: Engine, seed: int, is_over: threading.Event) -> None:
         time.sleep(0.005)
 
 
-def _copy_result(connection: object, pipeline: str) -> int:
+def _copy_result(connection: Connection, pipeline: str) -> int:
     """The first result once more, as if of another pipeline; returns its number."""
     names = ", ".join(c.name for c in result.c if c.name not in ("result_id", "pipeline_id"))
     statement = text(
         f"INSERT INTO result (pipeline_id, {names})"
         f" SELECT :pipeline, {names} FROM result WHERE result_id = 1 RETURNING result_id"
     )
-    found = connection.execute(statement, {"pipeline": pipeline})  # type: ignore[attr-defined]
+    found = connection.execute(statement, {"pipeline": pipeline})
     return int(found.scalar_one())
 
 

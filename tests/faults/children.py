@@ -22,6 +22,7 @@ from ecgbatch.run import scan_once
 from ecgbatch.settings import load_settings
 from ecgbatch.stopping import stop_on_signals
 from ecgbatch.store import claims, finish, leases, recordings
+from ecgbatch.store.endings import Held
 from ecgbatch.store.engine import now, open_engine, transaction
 from ecgbatch.store.tables import item, work
 from ecgbatch.terms import Disposition, WorkState
@@ -218,7 +219,7 @@ def _without_one_transaction() -> None:
 def _without_fence() -> None:
     """Whoever comes to the end of a unit writes it, whoever has it meanwhile."""
 
-    def unfenced(connection: Any, unit: WorkUnit, run_id: int) -> finish._Held:
+    def unfenced(connection: Any, unit: WorkUnit, run_id: int) -> Held:
         token = work.c.token
         connection.execute(
             update(work)
