@@ -10,8 +10,10 @@ from ecgbatch.bundle.load import Bundle, load_bundle
 from ecgbatch.bundle.manifest import Manifest
 from ecgbatch.bundle.operating_points import Cuts, StratumEntry
 from ecgbatch.errors import SetupFault
+from ecgbatch.machine import cores
 from ecgbatch.provenance import actor
 from ecgbatch.resources import demonstration
+from ecgbatch.scoring.runtimes.registry import Wish
 from ecgbatch.scoring.scorer import Scorer
 from ecgbatch.settings import Settings
 from ecgbatch.store import bundles
@@ -107,8 +109,13 @@ def load_scorer(settings: Settings, champion: BundleRow, folder: Path) -> Scorer
 
 
 def _scorer(bundle: Bundle, settings: Settings) -> Scorer:
+    return Scorer(bundle, settings.scoring.runtime, settings.scoring.precision, wish_of(settings))
+
+
+def wish_of(settings: Settings) -> Wish:
+    """How much of the machine the settings want the net to use."""
     scoring = settings.scoring
-    return Scorer(bundle, scoring.runtime, scoring.precision, scoring.threads or None)
+    return Wish(scoring.batch, scoring.streams, scoring.threads, cores())
 
 
 def activate(

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgbatch.admission import load_scorer
+from ecgbatch.bundle.digest import read_manifest
 from ecgbatch.canary import send
+from ecgbatch.errors import SetupFault
+from ecgbatch.examination import Terms
 from ecgbatch.identity import Pseudonymiser
-from ecgbatch.isolation.decoder import Decoder
+from ecgbatch.isolation.examiners import Examiners
+from ecgbatch.machine import decoders
 from ecgbatch.pipeline import Instruments
 from ecgbatch.provenance import code_version, library_versions, pipeline_id
 from ecgbatch.records import Provenance
 from ecgbatch.scoring.scorer import Scorer
 from ecgbatch.settings import Settings
 from ecgbatch.store.bundles import BundleRow
-from ecgbatch.terms import Canary
+from ecgbatch.terms import Canary, ReasonCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Bench:
     instruments: Instruments
     provenance: Provenance
     scorer: Scorer
+    examiners: Examiners
 
     def send_canary(self, number: int) -> Canary:
         """As `canary.send`, with the instruments and golden ECGs at hand."""
@@ -40,12 +45,17 @@ def bench_for(
     Raises:
         SetupFault: the bundle is not reproduced here, or the readers do not start.
     """
-    with Decoder(settings.isolation) as decoder:
+    terms = Terms(settings.quality, settings.eligibility, read_manifest(folder).preprocessing)
+    n_processes = decoders(settings.work.decoders)
+    with Examiners(settings.isolation, terms, n_processes) as examiners:
         scorer = load_scorer(settings, champion, folder)
         manifest = scorer.bundle.manifest
+        if manifest.preprocessing != terms.preprocessing:
+            raise SetupFault(ReasonCode.BUNDLE_DIGEST, "it was replaced while it was read")
         precision = settings.scoring.precision
         instruments = Instruments(
-            decode=decoder.decode,
+            decode=examiners.decode,
+            examine=examiners.examine,
             score=lambda prepared: scorer.score([prepared])[0],
             manifest=manifest,
             numerics=precision,
@@ -66,5 +76,5 @@ def bench_for(
             worker=worker,
             run_id=0,
         )
-        decoder.wait_until_ready()
-        yield Bench(instruments, provenance, scorer)
+        examiners.wait_until_ready()
+        yield Bench(instruments, provenance, scorer, examiners)

@@ -15,11 +15,13 @@ from ecgbatch.bundle.calibration import calibrate, sigmoid
 from ecgbatch.bundle.golden import Batch, Logits, golden_inputs
 from ecgbatch.bundle.load import Bundle
 from ecgbatch.bundle.manifest import Manifest
+from ecgbatch.examination import Terms
 from ecgbatch.pipeline import Instruments, assess
 from ecgbatch.quality.checks import check, refusal
 from ecgbatch.readers.numpy_array import SIDECAR_SUFFIX
 from ecgbatch.records import (
     Assessment,
+    Examined,
     Member,
     ModelInput,
     Outcome,
@@ -111,7 +113,16 @@ def _watched(instruments: Instruments, seen: _Seen) -> Instruments:
         seen.risks = instruments.score(prepared)
         return seen.risks
 
-    return replace(instruments, decode=decode, score=score)
+    watched = replace(instruments, decode=decode, score=score)
+    if (inner := instruments.examine) is None:
+        return watched
+
+    def examine(source: RecordingBytes, terms: Terms) -> Examined:
+        # The samples do not come with it, so the reader is asked for them first.
+        decode(source)
+        return inner(source, terms)
+
+    return replace(watched, examine=examine)
 
 
 def _compared(

@@ -24,8 +24,9 @@ _AGAIN_S = 2.0
 class Heartbeat:
     """Beats while the block runs: the worker's row, and the leases of the units it holds.
 
-    A unit that takes longer than the settings' `expire_s` ends the process. Its lease runs out,
-    another worker takes it alone, and if it hangs that one too it is held to hang every worker.
+    Work that does not move for longer than the settings' `expire_s` ends the process. Its leases
+    run out, another worker takes each unit alone, and one that hangs that worker too is held to
+    hang every worker.
 
     Args:
         end: what ends the process.
@@ -66,20 +67,23 @@ class Heartbeat:
             ledger.leave(connection, self._worker)
 
     def hold(self, units: Sequence[WorkUnit]) -> None:
-        """From now on the leases of `units` are renewed."""
+        """From now on the leases of `units` are renewed, too."""
         with self._lock:
-            self._held = {unit.work_id: unit for unit in units}
-            self._lost.clear()
+            self._held |= {unit.work_id: unit for unit in units}
+            self._lost -= {unit.work_id for unit in units}
 
-    def begin(self, unit: WorkUnit) -> bool:
-        """Start the clock of a unit; False if its lease is another's meanwhile."""
+    def is_ours(self, unit: WorkUnit) -> bool:
+        """Whether its lease is not known to be another's meanwhile."""
         with self._lock:
-            is_ours = unit.work_id not in self._lost
-            self._began = time.monotonic() if is_ours else None
-            return is_ours
+            return unit.work_id not in self._lost
+
+    def moved(self) -> None:
+        """Start the clock anew: something was done."""
+        with self._lock:
+            self._began = time.monotonic()
 
     def end(self) -> None:
-        """Stop the clock: waiting for the database is no hanging."""
+        """Stop the clock: waiting for the database is no hanging, nor is having nothing to do."""
         with self._lock:
             self._began = None
 
@@ -87,6 +91,7 @@ class Heartbeat:
         """The unit is finished or given up."""
         with self._lock:
             self._held.pop(unit.work_id, None)
+            self._lost.discard(unit.work_id)
 
     def _beat_on(self) -> None:
         interval_s = self._lease_s / _BEATS_PER_LEASE

@@ -11,7 +11,7 @@ from pathlib import Path
 from secrets import token_bytes
 
 from ecgbatch.errors import SetupFault
-from ecgbatch.records import Facts, Identity, Letterhead, Named, Recording
+from ecgbatch.records import Facts, Identity, Letterhead, Named, Stated
 from ecgbatch.terms import ReasonCode
 
 _KEY_BYTES = 32
@@ -89,18 +89,18 @@ def facts_of_refused(
 
 
 def facts_of(
-    recording: Recording, file_digest: str, pseudonymiser: Pseudonymiser, time_zone: str
+    stated: Stated, file_digest: str, pseudonymiser: Pseudonymiser, time_zone: str
 ) -> Facts:
     """What the store may keep of a recording; placeholders become None."""
     return replace(
-        _stated(recording.identity, file_digest, pseudonymiser, time_zone),
-        signal_digest=recording.signal_digest,
-        statement_normal=recording.statement_normal,
-        format=recording.format,
-        sampling_frequency=recording.sampling_frequency,
-        n_samples=recording.n_samples,
-        reader=recording.reader,
-        reader_version=recording.reader_version,
+        _stated(stated.identity, file_digest, pseudonymiser, time_zone),
+        signal_digest=stated.signal_digest,
+        statement_normal=stated.statement_normal,
+        format=stated.format,
+        sampling_frequency=stated.sampling_frequency,
+        n_samples=stated.n_samples,
+        reader=stated.reader,
+        reader_version=stated.reader_version,
     )
 
 

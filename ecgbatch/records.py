@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,6 +189,50 @@ class ModelInput:
 
     def __post_init__(self) -> None:
         self.signal.flags.writeable = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a reading says of a recording, without its samples; fields as in `Recording`."""
+
+    signal_digest: str
+    format: str
+    sampling_frequency: float
+    n_samples: int
+    reader: str
+    reader_version: str
+    identity: Identity = field(default=Identity(), repr=False)
+    statement_normal: bool | None = None
+
+    @classmethod
+    def of(cls, recording: Recording) -> Self:
+        return cls(
+            signal_digest=recording.signal_digest,
+            format=recording.format,
+            sampling_frequency=recording.sampling_frequency,
+            n_samples=recording.n_samples,
+            reader=recording.reader,
+            reader_version=recording.reader_version,
+            identity=recording.identity,
+            statement_normal=recording.statement_normal,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examined:
+    """A recording that was read and held against the gates, ready for the net or refused.
+
+    Attributes:
+        outside: of the intended use, as the file itself shows; None where it is silent.
+        prepared: the net's input; None where the recording is refused.
+        refused: why there is none.
+    """
+
+    stated: Stated
+    findings: tuple[Finding, ...]
+    outside: bool | None
+    prepared: ModelInput | None = field(default=None, repr=False)
+    refused: ReasonCode | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,12 +91,18 @@ class BundleChoice(Table):
 
 
 class Scoring(Table):
-    runtime: Literal["torch"]
+    """What computes, and with how much of the machine; 0 is what fits it."""
+
+    runtime: Literal["auto", "torch", "openvino", "onnx", "cuda"]
     precision: Numerics = Field(strict=False)
-    threads: int = Field(ge=0)
+    batch: int = Field(ge=0, le=512)
+    streams: int = Field(ge=0, le=256)
+    threads: int = Field(ge=0, le=256)
 
 
 class Work(Table):
+    decoders: int = Field(ge=0, le=64)
+    write: int = Field(ge=1, le=512)
     claim: int = Field(ge=1, le=512)
     lease_s: float = Field(gt=0)
     expire_s: float = Field(gt=0)

@@ -1,7 +1,8 @@
-"""The work loop: claim, read, assess, finish. Leases are kept alive, outages waited out."""
+"""The work loop: what the flow asks of the ledger. Leases are kept alive, outages waited out."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,25 +11,18 @@ from typing import Protocol, TypeVar
 
 from ecgbatch import telemetry
 from ecgbatch.bench import Bench
-from ecgbatch.errors import EcgbatchError, InputFault, LeaseLost, SetupFault, TransientFault
+from ecgbatch.errors import EcgbatchError, SetupFault, TransientFault
+from ecgbatch.flow import Bounds, Flow, Steps
 from ecgbatch.heartbeat import Heartbeat
 from ecgbatch.identity import Pseudonymiser
-from ecgbatch.pipeline import Instruments, assess
-from ecgbatch.records import (
-    Finish,
-    Outcome,
-    Provenance,
-    Quarantined,
-    RecordingBytes,
-    RetryLater,
-    WorkUnit,
-)
+from ecgbatch.records import Finish, Provenance, RecordingBytes, WorkUnit
 from ecgbatch.settings import Settings
 from ecgbatch.stopping import Stopping
-from ecgbatch.store import identifiers, ledger
+from ecgbatch.store import control, identifiers, ledger
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.store.claims import Lane
 from ecgbatch.store.engine import Connection, Engine, transaction
+from ecgbatch.store.finish_many import Ended
 from ecgbatch.terms import Disposition, ReasonCode
 from ecgbatch.worker_name import is_dead
 
@@ -120,38 +114,17 @@ def work_through(
         n_done += 1
         desk.reporter.progress(n_done, max(expected, n_done))
 
-    while work_batch(desk, bench, heart, as_of, count):
-        pass
+    _flow(desk, bench, heart, as_of, count).run()
     return n_done
 
 
-def work_batch(
-    desk: Desk,
-    bench: Bench,
-    heart: Heartbeat,
-    as_of: datetime | None = None,
-    count: Callable[[], None] = lambda: None,
-) -> bool:
+def work_batch(desk: Desk, bench: Bench, heart: Heartbeat, as_of: datetime | None = None) -> bool:
     """One claim and what it brought; False if it brought nothing, or the worker is to stop.
 
     Args:
         as_of: as of `work_through`.
-        count: called after every unit.
     """
-    provenance = replace(bench.provenance, run_id=desk.run_id)
-    units = _claimed(desk, provenance, as_of)
-    heart.hold(units)
-    for place, unit in enumerate(units):
-        if desk.stop.is_set():
-            _give_back(desk, units[place:])
-            return False
-        try:
-            _work_one(desk, unit, bench.instruments, provenance, heart)
-        except BaseException as fault:
-            _give_back(desk, units[place + _is_its_own(fault) :])
-            raise
-        count()
-    return bool(units)
+    return _flow(desk, bench, heart, as_of, lambda: None).run(max_claims=1)
 
 
 def prove(desk: Desk, bench: Bench) -> None:
@@ -198,16 +171,61 @@ def _until(patience_s: float | None) -> float:
     return float("inf") if patience_s is None else time.monotonic() + patience_s
 
 
-def _claimed(desk: Desk, provenance: Provenance, as_of: datetime | None) -> list[WorkUnit]:
-    is_again = False
+def _flow(
+    desk: Desk,
+    bench: Bench,
+    heart: Heartbeat,
+    as_of: datetime | None,
+    count: Callable[[], None],
+) -> Flow:
+    """The flow of this desk's work; `count` is called after every unit."""
+    provenance = replace(bench.provenance, run_id=desk.run_id)
+    halted, doubt = threading.Event(), threading.Event()
+
+    def write(ended: Sequence[Ended]) -> Sequence[Finish | None]:
+        return patiently(desk, lambda: _written(desk, ended, provenance, halted))
+
+    def finished(unit: WorkUnit, finish: Finish) -> None:
+        desk.finished[finish.disposition] = desk.finished.get(finish.disposition, 0) + 1
+        if finish.disposition is not Disposition.SCORED:
+            log = telemetry.logger().bind(
+                run_id=desk.run_id, item_id=unit.item_id, work_id=unit.work_id
+            )
+            log.info("not_scored", disposition=finish.disposition, reason=finish.reason)
+        count()
+
+    steps = Steps(
+        claim=lambda is_holding: _claimed(desk, provenance, as_of, is_holding, doubt),
+        read=lambda unit: desk.source_of(unit.source_id).read(unit.locator, unit.fingerprint),
+        write=write,
+        give_back=lambda units: _give_back(desk, units),
+        is_stopping=lambda: desk.stop.is_set() or halted.is_set(),
+        finished=finished,
+    )
+    work = desk.settings.work
+    return Flow(bench, heart, steps, Bounds(work.claim, work.write, work.expire_s))
+
+
+def _claimed(
+    desk: Desk,
+    provenance: Provenance,
+    as_of: datetime | None,
+    is_holding: bool,
+    doubt: threading.Event,
+) -> list[WorkUnit]:
+    """Lease more.
+
+    Args:
+        doubt: set while the answer to a claim may have been lost on its way.
+    """
 
     def claim() -> list[WorkUnit]:
-        nonlocal is_again
+        if doubt.is_set() and is_holding:
+            return []
         with transaction(desk.engine) as connection:
-            if is_again:
-                # The answer to an earlier claim may have been lost on its way.
+            if doubt.is_set():
                 ledger.release_all(connection, desk.worker, desk.run_id)
-            is_again = True
+            doubt.set()
             due_at = as_of or waited_until(connection, desk)
             for lane in desk.lanes:
                 units = ledger.claim(
@@ -222,86 +240,39 @@ def _claimed(desk: Desk, provenance: Provenance, as_of: datetime | None) -> list
                     run_id=desk.run_id,
                     lane=lane,
                     max_losses=desk.settings.work.max_losses,
+                    is_holding=is_holding,
                 )
                 if units:
                     return units
         return []
 
-    if desk.stop.is_set():
-        return []
-    return patiently(desk, claim)
+    units = patiently(desk, claim)
+    if not is_holding or units:
+        doubt.clear()
+    return units
 
 
-def _is_its_own(fault: BaseException) -> bool:
-    """Whether the ECG at hand may be to blame for the end of its worker.
-
-    Then it is not given back: its lease runs out, it is claimed alone, and after a few workers it
-    is set aside. Given back it would be the first again, and nothing behind it ever scored.
-    """
-    innocent = (KeyboardInterrupt, SystemExit, SetupFault, TransientFault)
-    return not isinstance(fault, innocent)
-
-
-def _give_back(desk: Desk, units: list[WorkUnit]) -> None:
+def _give_back(desk: Desk, units: Sequence[WorkUnit]) -> None:
     """Stopped or failed in the middle: nothing may wait for its lease to run out."""
     with suppress(EcgbatchError), transaction(desk.engine) as connection:
         ledger.release(connection, units, desk.run_id)
 
 
-def _work_one(
-    desk: Desk,
-    unit: WorkUnit,
-    instruments: Instruments,
-    provenance: Provenance,
-    heart: Heartbeat,
-) -> None:
-    log = telemetry.logger().bind(run_id=desk.run_id, item_id=unit.item_id, work_id=unit.work_id)
-    if not heart.begin(unit):
-        log.warning("lease_lost")
-        return
-    try:
-        outcome = _outcome(desk, unit, instruments)
-        heart.end()
-        ended = patiently(desk, lambda: _written(desk, unit, outcome, provenance))
-    except LeaseLost:
-        log.warning("lease_lost")
-        return
-    finally:
-        heart.end()
-        heart.drop(unit)
-    desk.finished[ended.disposition] = desk.finished.get(ended.disposition, 0) + 1
-    if ended.disposition is not Disposition.SCORED:
-        log.info("not_scored", disposition=ended.disposition, reason=ended.reason)
-
-
-def _outcome(desk: Desk, unit: WorkUnit, instruments: Instruments) -> Outcome:
-    try:
-        source = desk.source_of(unit.source_id).read(unit.locator, unit.fingerprint)
-    except TransientFault as fault:
-        return RetryLater(fault.reason, "read")
-    except InputFault as fault:
-        return Quarantined(None, fault.reason, "read")
-    return assess(source, instruments)
-
-
-def _written(desk: Desk, unit: WorkUnit, outcome: Outcome, provenance: Provenance) -> Finish:
-    """One transaction; an ECG that gave another number before is set aside, the others go on."""
+def _written(
+    desk: Desk, ended: Sequence[Ended], provenance: Provenance, halted: threading.Event
+) -> list[Finish | None]:
+    """One transaction for all of them; and a look whether the ledger was halted meanwhile."""
     stability = desk.settings.stability
-    try:
-        with transaction(desk.engine) as connection:
-            ended = ledger.finish(
-                connection,
-                unit,
-                outcome,
-                provenance,
-                stability.grace_s,
-                unreadable_s=stability.unreadable_s,
-            )
-            identifiers.keep(connection, outcome)
-            return ended
-    except EcgbatchError as fault:
-        if fault.reason is not ReasonCode.NONDETERMINISTIC:
-            raise
-    doubtful = Quarantined(None, ReasonCode.NONDETERMINISTIC, "finish")
     with transaction(desk.engine) as connection:
-        return ledger.finish(connection, unit, doubtful, provenance, stability.grace_s)
+        finishes = ledger.finish_many(
+            connection,
+            ended,
+            provenance,
+            stability.grace_s,
+            unreadable_s=stability.unreadable_s,
+        )
+        for one in ended:
+            identifiers.keep(connection, one.outcome)
+        if control.is_halted(connection):
+            halted.set()
+    return finishes

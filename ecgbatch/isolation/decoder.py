@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import Self
 
 from ecgbatch.errors import EcgbatchError, InputFault, SetupFault
+from ecgbatch.examination import Terms, examine
 from ecgbatch.isolation import wire
 from ecgbatch.isolation.answer import Unfit, parse_answer, parse_greeting
-from ecgbatch.records import Recording, RecordingBytes
+from ecgbatch.records import Examined, Recording, RecordingBytes
 from ecgbatch.settings import Isolation
 from ecgbatch.terms import ReasonCode
 
@@ -83,6 +84,14 @@ class Decoder:
             if child.is_open or is_fresh or fault.reason is ReasonCode.READER_TIMEOUT:
                 raise
         return self._ready().decode(source)
+
+    def examine(self, source: RecordingBytes, terms: Terms) -> Examined:
+        """Bytes to what is known of the ECG before the net.
+
+        Raises:
+            as `decode`.
+        """
+        return examine(self.decode(source), terms)
 
     def _ready(self) -> "_Child":
         if self._child is None or not self._child.is_open:

@@ -2,7 +2,7 @@
 
 from ecgbatch.readers.statements import is_paced
 from ecgbatch.records import Finding, Recording
-from ecgbatch.settings import Eligibility
+from ecgbatch.settings_tables import Eligibility
 from ecgbatch.terms import ADULT_YEARS, ReasonCode
 
 

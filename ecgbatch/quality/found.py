@@ -1,7 +1,7 @@
 """How a check states what it found: against its own settings."""
 
 from ecgbatch.records import Finding
-from ecgbatch.settings import Limit, Switch
+from ecgbatch.settings_tables import Limit, Switch
 from ecgbatch.terms import ReasonCode
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from ecgbatch.quality.found import found
 from ecgbatch.quality.window import Window
 from ecgbatch.records import Finding, Millivolts
-from ecgbatch.settings import Quality
+from ecgbatch.settings_tables import Quality
 from ecgbatch.terms import ReasonCode
 
 _UNIT_FACTORS = (5.0, 200.0, 1000.0)

@@ -8,7 +8,7 @@ from secrets import token_bytes
 from types import TracebackType
 from typing import Self
 
-from ecgbatch.admission import find_bundle
+from ecgbatch.admission import find_bundle, wish_of
 from ecgbatch.bundle.load import load_bundle
 from ecgbatch.errors import SetupFault, TransientFault
 from ecgbatch.identity import Pseudonymiser
@@ -158,10 +158,11 @@ class Replayer:
             load_bundle(folder, expected_digest=digest),
             settings.scoring.runtime,
             numerics,
-            settings.scoring.threads or None,
+            wish_of(settings),
         )
         return Instruments(
             decode=self._decoder.decode,
+            examine=self._decoder.examine,
             score=lambda prepared: scorer.score([prepared])[0],
             manifest=scorer.bundle.manifest,
             numerics=numerics,

@@ -12,7 +12,7 @@ from ecgbatch.bundle.golden import check_golden
 from ecgbatch.bundle.load import Bundle
 from ecgbatch.errors import InputFault
 from ecgbatch.records import ModelInput, Risk
-from ecgbatch.scoring.runtimes.registry import Logits, build_runtime
+from ecgbatch.scoring.runtimes.registry import Logits, Wish, build_runtime
 from ecgbatch.terms import Numerics, ReasonCode
 
 _NO_MEMORY = "DefaultCPUAllocator"
@@ -31,22 +31,20 @@ class Scorer:
         bundle: Bundle,
         runtime: str = "torch",
         precision: Numerics = Numerics.FP32,
-        threads: int | None = None,
+        wish: Wish | None = None,
     ) -> None:
         """Build the runtime and check it on the bundle's golden ECGs.
 
         Args:
-            threads: of torch, for the whole process; None leaves them as they are.
+            wish: how much of the machine to use; None is one core.
 
         Raises:
             SetupFault: cuts missing, precision not admitted, or golden logits not reproduced.
         """
         bundle.manifest.refuse_missing_cuts()
-        if threads is not None:
-            torch.set_num_threads(threads)
         self.bundle = bundle
         self.precision = precision
-        self._runtime = build_runtime(runtime, bundle, precision)
+        self._runtime = build_runtime(runtime, bundle, precision, wish)
         self.golden_difference = check_golden(
             bundle.manifest,
             bundle.golden_signals_mv,
@@ -54,6 +52,16 @@ class Scorer:
             self._runtime.logits,
             precision,
         )
+
+    @property
+    def batch(self) -> int:
+        """How many inputs are best given at once."""
+        return self._runtime.batch
+
+    @property
+    def streams(self) -> int:
+        """How many batches are computed at once."""
+        return self._runtime.streams
 
     @property
     def runtime(self) -> str:
@@ -72,6 +80,26 @@ class Scorer:
         with _memory_errors():
             logits = self._runtime.logits(np.stack([given.signal for given in inputs]))
         return [self._risks(row) for row in logits]
+
+    def score_each(self, inputs: Sequence[ModelInput]) -> list[tuple[Risk, ...] | InputFault]:
+        """As `score`; an input whose risks are no numbers gets the fault instead.
+
+        May be called by as many threads at once as there are `streams`.
+
+        Raises:
+            MemoryError: this machine has too little for it.
+        """
+        if not inputs:
+            return []
+        with _memory_errors():
+            logits = self._runtime.logits(np.stack([given.signal for given in inputs]))
+        return [self._risks_or_fault(row) for row in logits]
+
+    def _risks_or_fault(self, row: Logits) -> tuple[Risk, ...] | InputFault:
+        try:
+            return self._risks(row)
+        except InputFault as fault:
+            return fault
 
     def _risks(self, row: Logits) -> tuple[Risk, ...]:
         tasks = self.bundle.manifest.tasks

@@ -177,6 +177,7 @@ def claim(
     run_id: int | None = None,
     lane: Lane = "new",
     max_losses: int = MAX_LOSSES,
+    is_holding: bool = False,
 ) -> list[WorkUnit]:
     """Lease work: one whose worker was lost, alone, else up to `limit` that are due.
 
@@ -190,6 +191,8 @@ def claim(
         as_of: work that waits is due if its time came before this; None is now. A run that
             passes its own start meets nothing twice.
         lane: `new` for first scorings, `rescore` for those that an operator asked for.
+        is_holding: the worker still holds other work. Then nothing is leased where there is work
+            that was lost, for that is claimed alone: ask again when nothing is held.
 
     Raises:
         SetupFault: DATABASE_REVISION, the database was migrated under a running worker.
@@ -205,6 +208,8 @@ def claim(
     if source_id is not None:
         here.append(item.c.source_id == source_id)
     lost = and_(*here, work.c.state == WorkState.LEASED, work.c.lease_until < moment)
+    if is_holding and connection.execute(_claimable(lost, 1)).first() is not None:
+        return []
     spent = _quarantine_spent(connection, lost, max_losses, moment, run_id)
     if role is BundleRole.CHAMPION:
         _unacknowledge(connection, spent)
@@ -223,7 +228,8 @@ def claim(
         "leased_at": moment,
         "lease_until": moment + timedelta(seconds=lease_s),
     }
-    _lease(connection, [row.work_id for row in rows], lease)
+    is_alone = len(rows) == 1 and not is_holding
+    _lease(connection, [row.work_id for row in rows], lease, is_alone=is_alone)
     return [_unit(row, bundle_digest) for row in rows]
 
 
@@ -289,7 +295,11 @@ def _claimable(condition: ColumnElement[bool], limit: int) -> Select[tuple[objec
 
 
 def _lease(
-    connection: Connection, work_ids: Sequence[int], lease: Mapping[str, str | datetime]
+    connection: Connection,
+    work_ids: Sequence[int],
+    lease: Mapping[str, str | datetime],
+    *,
+    is_alone: bool,
 ) -> None:
     """A lease lost while it was its worker's only one counts against the ECG, no other does."""
     if not work_ids:
@@ -303,7 +313,7 @@ def _lease(
             token=work.c.token + 1,
             attempts=work.c.attempts + 1,
             losses=case((was_lost_alone, work.c.losses + 1), else_=work.c.losses),
-            is_alone=len(work_ids) == 1,
+            is_alone=is_alone,
             next_at=None,
             stage=None,
             **lease,

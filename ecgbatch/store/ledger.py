@@ -11,11 +11,13 @@ from ecgbatch.store.claims import admit, claim
 from ecgbatch.store.discovery import Noted, mark_missing, note, present_items, unstable
 from ecgbatch.store.engine import WHOLE_TABLES_S, now, take_time
 from ecgbatch.store.finish import finish
+from ecgbatch.store.finish_many import Ended, finish_many
 from ecgbatch.store.leases import beat, bury, holders, leave, release, release_all, renew
 from ecgbatch.store.runs import end_run, ensure_source, note_canary, start_run
 from ecgbatch.terms import Disposition, ReasonCode
 
 __all__ = [
+    "Ended",
     "Noted",
     "admit",
     "balance",
@@ -25,6 +27,7 @@ __all__ = [
     "end_run",
     "ensure_source",
     "finish",
+    "finish_many",
     "holders",
     "leave",
     "mark_missing",

@@ -21,6 +21,7 @@ from ecgbatch.net.checkpoint import build_net
 from ecgbatch.net.ensemble import mean_logits
 from ecgbatch.preprocessing.apply import to_input
 from ecgbatch.records import Member, RecordingBytes
+from ecgbatch.scoring.runtimes.registry import Wish
 from ecgbatch.scoring.scorer import Scorer
 from ecgbatch.terms import Numerics, ReasonCode
 from tests.faults.ecg_files import FORMATS, ecg, put
@@ -109,7 +110,7 @@ def test_each_result_is_of_the_bundle_that_it_names(hospital: Place, tmp_path: P
     assert last.counts["scored"] == seed  # type: ignore[index]
     assert refused <= BUNDLE_REASONS
     assert refused, f"{runs} runs met no damage"
-    champion = Scorer(load_bundle(tmp_path / "champion"), threads=1)
+    champion = Scorer(load_bundle(tmp_path / "champion"), wish=Wish(threads=1))
     found = hospital.ask(
         "SELECT i.locator, t.bundle_digest, s.task, s.logit FROM score s JOIN result t"
         " USING (result_id) JOIN item i USING (recording_id)"

@@ -15,6 +15,7 @@ import torch
 
 from ecgbatch.bundle.load import load_bundle
 from ecgbatch.records import ModelInput
+from ecgbatch.scoring.runtimes.registry import Wish
 from ecgbatch.scoring.scorer import Scorer
 from tests.support.bundles import save_small_bundle
 
@@ -59,7 +60,7 @@ def test_net_without_memory_says_so_in_torchs_own_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_small_bundle(tmp_path / "bundle")
-    scorer = Scorer(load_bundle(tmp_path / "bundle"), threads=1)
+    scorer = Scorer(load_bundle(tmp_path / "bundle"), wish=Wish(threads=1))
 
     def greedy(_: object) -> object:
         return torch.empty(1 << 50)

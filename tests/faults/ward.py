@@ -15,6 +15,7 @@ from ecgbatch.identity import Pseudonymiser
 from ecgbatch.isolation.decoder import Decoder
 from ecgbatch.pipeline import Instruments, assess
 from ecgbatch.records import Outcome, Provenance, Quarantined, RetryLater, Sighting, WorkUnit
+from ecgbatch.scoring.runtimes.registry import Wish
 from ecgbatch.scoring.scorer import Scorer
 from ecgbatch.settings import load_settings
 from ecgbatch.sources.folder import FolderSource
@@ -129,7 +130,7 @@ def ward(
             connection, root.name, kind="folder", root=str(root), authority="MRN", time_zone=None
         )
         run_id = ledger.start_run(connection, "run-once", source_id, "w1")
-    scorer = Scorer(load_bundle(folder), threads=1)
+    scorer = Scorer(load_bundle(folder), wish=Wish(threads=1))
     with Decoder(settings.isolation) as decoder:
         decoder.wait_until_ready()
         instruments = Instruments(

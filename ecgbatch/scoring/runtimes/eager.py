@@ -6,18 +6,22 @@ from ecgbatch.bundle.load import Bundle
 from ecgbatch.errors import SetupFault
 from ecgbatch.net.checkpoint import build_net
 from ecgbatch.net.ensemble import mean_logits
-from ecgbatch.scoring.runtimes.registry import Batch, Logits
+from ecgbatch.scoring.runtimes.registry import Batch, Logits, Wish
 from ecgbatch.terms import Numerics, ReasonCode
 
 NAME = "torch"
+_BATCH = 8
+"""So many are given at once; each is computed by itself."""
 
 
 class Eager:
     """The nets as they are, in eval mode."""
 
     name = NAME
+    streams = 1
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, batch: int) -> None:
+        self.batch = batch
         self.version = str(torch.__version__)
         architecture = bundle.manifest.architecture
         self._nets = tuple(build_net(architecture, tensors) for tensors in bundle.members)
@@ -27,8 +31,13 @@ class Eager:
         return mean_logits(self._nets, batch)
 
 
-def build(bundle: Bundle, precision: Numerics) -> Eager:
-    """Raises: SetupFault `bundle_precision` for any class but fp32."""
+def build(bundle: Bundle, precision: Numerics, wish: Wish) -> Eager:
+    """Threads are of the whole process, and no more than it may use.
+
+    Raises:
+        SetupFault: `bundle_precision` for any class but fp32.
+    """
     if precision is not Numerics.FP32:
         raise SetupFault(ReasonCode.BUNDLE_PRECISION, f"{NAME} computes in {Numerics.FP32} alone")
-    return Eager(bundle)
+    torch.set_num_threads(wish.threads or min(torch.get_num_threads(), wish.cores))
+    return Eager(bundle, wish.batch or _BATCH)
