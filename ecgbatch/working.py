@@ -15,6 +15,7 @@ from ecgbatch.errors import EcgbatchError, SetupFault, TransientFault
 from ecgbatch.flow import Bounds, Flow, Steps
 from ecgbatch.heartbeat import Heartbeat
 from ecgbatch.identity import Pseudonymiser
+from ecgbatch.pace import Pace, Reading
 from ecgbatch.records import Finish, Provenance, RecordingBytes, WorkUnit
 from ecgbatch.settings import Settings
 from ecgbatch.stopping import Stopping
@@ -31,6 +32,8 @@ LANES: tuple[Lane, ...] = ("new", "rescore")
 
 _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 5.0
+_TELL_S = 60.0
+"""Between two lines of the log about how the work goes on."""
 _AWAY = (ReasonCode.DATABASE_UNAVAILABLE, ReasonCode.DISK_FULL)
 _Answer = TypeVar("_Answer")
 
@@ -43,14 +46,14 @@ class Reads(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """How a run speaks while it works: a plain line, and progress as (done, expected).
+    """How a run speaks while it works: a plain line, and its pace after every unit.
 
     Attributes:
         pause: waits so many seconds between two looks; KeyboardInterrupt ends the run there.
     """
 
     notice: Callable[[str], None]
-    progress: Callable[[int, int], None]
+    progress: Callable[[Reading], None]
     pause: Callable[[float], None] = time.sleep
 
 
@@ -106,16 +109,32 @@ def work_through(
     Returns:
         How many units were worked.
     """
-    n_done = 0
-    desk.reporter.progress(0, expected)
+    n_done, pace, told = 0, Pace(time.monotonic), time.monotonic()
+    desk.reporter.progress(pace.note(0, expected))
 
     def count() -> None:
-        nonlocal n_done
+        nonlocal n_done, told
         n_done += 1
-        desk.reporter.progress(n_done, max(expected, n_done))
+        reading = pace.note(n_done, max(expected, n_done))
+        desk.reporter.progress(reading)
+        if time.monotonic() - told >= _TELL_S:
+            told = time.monotonic()
+            _tell(desk, reading)
 
     _flow(desk, bench, heart, as_of, count).run()
     return n_done
+
+
+def _tell(desk: Desk, reading: Reading) -> None:
+    per_second, remaining_s = reading.per_second, reading.remaining_s
+    telemetry.logger().info(
+        "progress",
+        run_id=desk.run_id,
+        done=reading.done,
+        expected=reading.expected,
+        per_second=None if per_second is None else round(per_second, 1),
+        remaining_s=None if remaining_s is None else round(remaining_s),
+    )
 
 
 def work_batch(desk: Desk, bench: Bench, heart: Heartbeat, as_of: datetime | None = None) -> bool:

@@ -3,12 +3,13 @@
 import signal
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ecgbatch import telemetry
 from ecgbatch.cli.options import print_json, refuse_password, settings_options
@@ -17,6 +18,7 @@ from ecgbatch.settings import Settings, load_settings
 from ecgbatch.terms import DEMONSTRATION_NOTICE
 
 if TYPE_CHECKING:
+    from ecgbatch.pace import Reading
     from ecgbatch.run import RunSummary
 
 _Folder = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -85,21 +87,35 @@ def score(
         TextColumn("scoring"),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[pace]}"),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("scoring", total=None, visible=False)
+        task = bar.add_task("scoring", total=None, visible=False, pace="")
         return run_once(
             settings,
             Reporter(
                 notice=lambda line: click.echo(line, err=as_json),
-                progress=lambda done, expected: bar.update(
-                    task, completed=done, total=expected, visible=True
+                progress=lambda reading: bar.update(
+                    task,
+                    completed=reading.done,
+                    total=reading.expected,
+                    pace=_pace(reading),
+                    visible=True,
                 ),
             ),
             may_create=may_create,
             stated_bundle=bundle,
         )
+
+
+def _pace(reading: "Reading") -> str:
+    """Rate of the last minute, and how long the rest takes at that; nothing is promised before."""
+    if reading.per_second is None:
+        return ""
+    rate = f"{reading.per_second:.1f} ECG/s"
+    if reading.remaining_s is None:
+        return rate
+    return f"{rate}, {timedelta(seconds=round(reading.remaining_s))} left"
 
 
 def without_places(summary: "RunSummary") -> "RunSummary":

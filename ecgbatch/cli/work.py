@@ -33,7 +33,7 @@ def command(drain: bool, config_file: Path | None, db_url: str | None, as_json: 
     settings = settings_from(config_file, db_url, **adhoc)
     telemetry.configure(settings.log.level)
     reporter = Reporter(
-        notice=lambda line: click.echo(line, err=True), progress=lambda done, expected: None
+        notice=lambda line: click.echo(line, err=True), progress=lambda reading: None
     )
     summary = work(settings, reporter, drain=drain, stop=stop)
     if as_json:

@@ -145,7 +145,7 @@ class _Service:
             self._settings,
             Reporter(
                 notice=lambda line: None,
-                progress=lambda done, expected: None,
+                progress=lambda reading: None,
                 pause=self._pause,
             ),
         )

@@ -38,7 +38,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def _scan(config: Path) -> None:
-    scan_once(_settings(config), Reporter(lambda line: None, lambda done, expected: None))
+    scan_once(_settings(config), Reporter(lambda line: None, lambda reading: None))
 
 
 def _settings(config: Path) -> Settings:

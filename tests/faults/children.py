@@ -2,10 +2,13 @@
 its protections, so that a test is known to see what the protection prevents."""
 
 import os
+import select
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +16,32 @@ import torch
 from sqlalchemy import Engine, event, update
 
 import ecgbatch.bench
+import ecgbatch.flow
 import ecgbatch.working
 from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for, load_scorer
+from ecgbatch.errors import InputFault, Refusal
+from ecgbatch.examination import Terms, examine
+from ecgbatch.flow import Flow
+from ecgbatch.isolation.examiners import Answer
 from ecgbatch.isolation.here import decode_here
-from ecgbatch.records import Finish, Outcome, Provenance, Scored, WorkUnit
+from ecgbatch.pipeline import Awaiting
+from ecgbatch.records import (
+    Examined,
+    Finish,
+    Outcome,
+    Provenance,
+    RecordingBytes,
+    Scored,
+    WorkUnit,
+)
 from ecgbatch.run import scan_once
 from ecgbatch.settings import load_settings
 from ecgbatch.stopping import stop_on_signals
 from ecgbatch.store import claims, finish, leases, recordings
 from ecgbatch.store.endings import Held
 from ecgbatch.store.engine import now, open_engine, transaction
+from ecgbatch.store.finish_many import Ended
 from ecgbatch.store.tables import item, work
 from ecgbatch.terms import Disposition, WorkState
 from ecgbatch.work import work as work_on
@@ -32,7 +50,7 @@ from tests.faults import failing_calls, nightly_hooks
 
 _MOMENTS = ("before_cursor_execute", "after_cursor_execute", "commit")
 """Before and after each statement, and before each COMMIT."""
-_SILENT = Reporter(lambda line: None, lambda done, expected: None)
+_SILENT = Reporter(lambda line: None, lambda reading: None)
 
 
 def scan(config: str) -> int:
@@ -104,11 +122,15 @@ def _prepare(config: str) -> None:
 
 def _decode_in_process(_: object) -> None:
     """Without the reader process, which costs a third of a second per worker's life."""
-    ecgbatch.bench.Decoder = _Here  # type: ignore[misc, assignment]
+    ecgbatch.bench.Examiners = _Here  # type: ignore[misc, assignment]
 
 
 class _Here:
-    def __init__(self, _: object) -> None:
+    """Examines in this process, one recording when it is asked for its answer."""
+
+    def __init__(self, _: object, terms: Terms, n_processes: int) -> None:
+        self._terms = terms
+        self._given: deque[tuple[int, RecordingBytes]] = deque()
         self.decode = decode_here
 
     def __enter__(self) -> "_Here":
@@ -118,41 +140,63 @@ class _Here:
 
     def wait_until_ready(self) -> None: ...
 
+    @property
+    def room(self) -> int:
+        return 4 - len(self._given)
+
+    def give(self, ticket: int, source: RecordingBytes) -> None:
+        self._given.append((ticket, source))
+
+    def answers(self, wait_s: float, beside: int) -> list[tuple[int, Answer]]:
+        if not self._given:
+            select.select([beside], [], [], wait_s)
+            return []
+        ticket, source = self._given.popleft()
+        try:
+            return [(ticket, self.examine(source, self._terms))]
+        except (InputFault, Refusal) as fault:
+            return [(ticket, fault)]
+
+    def forget(self) -> None:
+        self._given.clear()
+
+    def examine(self, source: RecordingBytes, terms: Terms) -> Examined:
+        return examine(decode_here(source), terms)
+
 
 def _slowly(seconds: float) -> None:
     """Each ECG takes this much longer, so that there is time for a fault to hit."""
-    assess = ecgbatch.working.assess
+    before_net = ecgbatch.flow.before_net
 
-    def slow(*arguments: Any) -> Outcome:
-        outcome = assess(*arguments)
+    def slow(*arguments: Any) -> Awaiting | Outcome:
         time.sleep(seconds)
-        return outcome
+        return before_net(*arguments)
 
-    ecgbatch.working.assess = slow
+    ecgbatch.flow.before_net = slow
 
 
 def _poisoned(digests: list[str]) -> None:
     """These recordings kill whoever assesses them."""
-    assess = ecgbatch.working.assess
+    before_net = ecgbatch.flow.before_net
 
-    def poison(source: Any, instruments: Any) -> Outcome:
-        if source.file_digest in digests:
+    def poison(file_digest: str, *arguments: Any) -> Awaiting | Outcome:
+        if file_digest in digests:
             os.kill(os.getpid(), signal.SIGKILL)
-        return assess(source, instruments)
+        return before_net(file_digest, *arguments)
 
-    ecgbatch.working.assess = poison
+    ecgbatch.flow.before_net = poison
 
 
 def _failing_on(name: str) -> None:
     """This file meets a mistake in the program."""
-    assess = ecgbatch.working.assess
+    bytes_of = Flow._bytes_of
 
-    def fail(source: Any, instruments: Any) -> Outcome:
-        if source.members[0].name == name:
+    def fail(flow: Flow, unit: WorkUnit) -> RecordingBytes | Outcome:
+        if unit.locator == name:
             raise ZeroDivisionError
-        return assess(source, instruments)
+        return bytes_of(flow, unit)
 
-    ecgbatch.working.assess = fail
+    Flow._bytes_of = fail  # type: ignore[method-assign]
 
 
 def _die_at(statement: int) -> None:
@@ -182,7 +226,12 @@ _HOW: dict[str, Callable[[Any], None]] = {
 def _without_one_transaction() -> None:
     """The result in one transaction, the state in the next; no look for an earlier result."""
 
-    def in_two(desk: Desk, unit: WorkUnit, outcome: Outcome, made_by: Provenance) -> Finish:
+    def in_two(
+        desk: Desk, ended: Sequence[Ended], made_by: Provenance, _: object
+    ) -> list[Finish | None]:
+        return [one_in_two(desk, one.unit, one.outcome, made_by) for one in ended]
+
+    def one_in_two(desk: Desk, unit: WorkUnit, outcome: Outcome, made_by: Provenance) -> Finish:
         assert isinstance(outcome, Scored)
         with transaction(desk.engine) as connection:
             recording_id = recordings.note_recording(connection, outcome.facts, now(connection))
@@ -265,8 +314,8 @@ def _without_isolation_of_suspects() -> None:
     def in_batches(condition: Any, limit: int) -> Any:
         return one_by_one(condition, 16 if limit == 1 else limit)
 
-    def all_suspect(connection: Any, work_ids: Any, values: Any) -> None:
-        lease(connection, work_ids, values)
+    def all_suspect(connection: Any, work_ids: Any, values: Any, *, is_alone: bool) -> None:
+        lease(connection, work_ids, values, is_alone=is_alone)
         if work_ids:
             connection.execute(
                 update(work).where(work.c.work_id.in_(work_ids)).values(is_alone=True)
@@ -278,7 +327,7 @@ def _without_isolation_of_suspects() -> None:
 
 def _without_blame() -> None:
     """Every unit is given back, whatever ended the worker."""
-    ecgbatch.working._is_its_own = lambda fault: False
+    Flow._blaming = lambda flow, unit: nullcontext()  # type: ignore[method-assign, assignment, return-value]
 
 
 def _without_giving_back() -> None:

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 import psycopg
 from sqlalchemy import Connection, Engine, event
 
+import ecgbatch.flow
 import ecgbatch.work
 import ecgbatch.working
+from ecgbatch.pipeline import Awaiting
 from ecgbatch.records import Member, Outcome, RecordingBytes
 from ecgbatch.sources.folder import FolderSource
 from ecgbatch.store import engine_sqlite
@@ -59,14 +61,14 @@ def _made_when_read(_: object) -> None:
 
 def _keeping(_: object) -> None:
     """Every ECG leaves a file open, and 1 MB."""
-    assess = ecgbatch.working.assess
+    before_net = ecgbatch.flow.before_net
     kept: list[object] = []
 
-    def keep(*arguments: Any) -> Outcome:
+    def keep(*arguments: Any) -> Awaiting | Outcome:
         kept.extend((Path(os.devnull).open("rb"), os.urandom(1_000_000)))  # noqa: SIM115
-        return assess(*arguments)
+        return before_net(*arguments)
 
-    ecgbatch.working.assess = keep
+    ecgbatch.flow.before_net = keep
 
 
 def _without_patience() -> None:

@@ -25,7 +25,7 @@ class Place:
     def run(self) -> RunSummary:
         """One run; its database is made by the first."""
         telemetry.configure("error")
-        quiet = Reporter(notice=lambda line: None, progress=lambda done, expected: None)
+        quiet = Reporter(notice=lambda line: None, progress=lambda reading: None)
         return run_once(self.settings, quiet, may_create=True, stated_bundle=self.bundle)
 
     def ask(self, sql: str, *values: object) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecgbatch import canary, pipeline
+from ecgbatch import canary, examination, pipeline
 from ecgbatch.bundle.golden import packaged_golden_ecgs
 from ecgbatch.bundle.load import Bundle, load_bundle
 from ecgbatch.canary import as_bytes, send
@@ -145,7 +145,7 @@ def test_gates_in_the_path_that_refuse_more_are_seen(
     def check(recording: Recording, *_: object) -> Any:
         return canary.check(recording, strict.quality, strict.eligibility)
 
-    monkeypatch.setattr(pipeline, "check", check)
+    monkeypatch.setattr(examination, "check", check)
     assert send(live, bundle, 1) is Canary.GATES
 
 
@@ -153,7 +153,7 @@ def test_other_preparation_is_seen(
     live: Instruments, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        pipeline, "to_input", lambda *given: ModelInput(np.zeros((12, 5000), np.float32), 0)
+        examination, "to_input", lambda *given: ModelInput(np.zeros((12, 5000), np.float32), 0)
     )
     assert send(live, bundle, 1) is Canary.PREPROCESSING
 

@@ -24,7 +24,7 @@ from ecgbatch.working import Reporter
 from tests.faults.field import Field, lay_out
 from tests.support.many import write_many
 
-QUIET = Reporter(notice=lambda line: None, progress=lambda done, expected: None)
+QUIET = Reporter(notice=lambda line: None, progress=lambda reading: None)
 DUE = datetime(2026, 5, 1, 3, tzinfo=UTC)
 N_ECGS = 3
 

@@ -26,7 +26,7 @@ from tests.faults.field import Field, lay_out
 from tests.support.bundles import save_small_bundle
 from tests.support.many import write_many
 
-QUIET = Reporter(notice=lambda line: None, progress=lambda done, expected: None)
+QUIET = Reporter(notice=lambda line: None, progress=lambda reading: None)
 WRONG_READER = """
 import numpy as np
 from ecgbatch.readers import numpy_array

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, select, update
 
 from ecgbatch.heartbeat import Heartbeat
 from ecgbatch.records import WorkUnit
-from ecgbatch.settings import Work
+from ecgbatch.settings import Work, load_settings
 from ecgbatch.store import ledger
 from ecgbatch.store.engine import transaction
 from ecgbatch.store.tables import work
@@ -18,9 +18,8 @@ from tests.support.ledger import sighting, site
 
 
 def _settings(lease_s: float = 0.6, expire_s: float = 60.0) -> Work:
-    return Work(
-        claim=4, lease_s=lease_s, expire_s=expire_s, idle_s=1.0, database_wait_s=1.0, max_losses=3
-    )
+    shipped = load_settings(environment={}).work
+    return shipped.model_copy(update={"lease_s": lease_s, "expire_s": expire_s})
 
 
 @pytest.fixture
@@ -51,10 +50,10 @@ def test_leases_live_on_while_they_are_held_and_end_when_they_are_dropped(
         assert _lease_left(engine, units[0]) > timedelta(0)
         assert _lease_left(engine, units[1]) > timedelta(0)
         assert _lease_left(engine, units[2]) < timedelta(0)
-        assert heart.begin(units[0])
+        assert heart.is_ours(units[0])
 
 
-def test_a_unit_that_another_worker_has_taken_is_not_begun(
+def test_a_unit_that_another_worker_has_taken_is_known_as_lost_until_it_is_held_again(
     engine: Engine, units: list[WorkUnit]
 ) -> None:
     with Heartbeat(engine, "w1", "work", _settings()) as heart:
@@ -64,8 +63,10 @@ def test_a_unit_that_another_worker_has_taken_is_not_begun(
                 update(work).where(work.c.work_id == units[1].work_id).values(token=99)
             )
         time.sleep(1.5)
-        assert heart.begin(units[0])
-        assert not heart.begin(units[1])
+        assert heart.is_ours(units[0])
+        assert not heart.is_ours(units[1])
+        heart.hold([units[1]])
+        assert heart.is_ours(units[1])
 
 
 def test_the_row_of_a_worker_stands_while_it_lives_and_goes_when_it_leaves(engine: Engine) -> None:
@@ -79,7 +80,7 @@ def test_the_row_of_a_worker_stands_while_it_lives_and_goes_when_it_leaves(engin
         assert connection.execute(select(heartbeat)).all() == []
 
 
-def test_a_unit_that_hangs_ends_the_process_and_a_wait_for_the_database_does_not(
+def test_work_that_hangs_ends_the_process_and_a_wait_for_the_database_does_not(
     engine: Engine, units: list[WorkUnit]
 ) -> None:
     ended = threading.Event()
@@ -91,10 +92,13 @@ def test_a_unit_that_hangs_ends_the_process_and_a_wait_for_the_database_does_not
 
     with Heartbeat(engine, "w1", "work", _settings(expire_s=0.3), end) as heart:
         heart.hold(units)
-        heart.begin(units[0])
+        heart.moved()
         heart.end()
         time.sleep(1.0)
         assert not ended.is_set()
-        heart.begin(units[0])
+        for _ in range(5):
+            heart.moved()
+            time.sleep(0.1)
+        assert not ended.is_set()
         assert ended.wait(5.0)
     assert codes[0] == 70
