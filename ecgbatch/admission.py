@@ -115,7 +115,7 @@ def _scorer(bundle: Bundle, settings: Settings) -> Scorer:
 def wish_of(settings: Settings) -> Wish:
     """How much of the machine the settings want the net to use."""
     scoring = settings.scoring
-    return Wish(scoring.batch, scoring.streams, scoring.threads, cores())
+    return Wish(scoring.batch, scoring.streams, scoring.threads, scoring.cores or cores())
 
 
 def activate(

@@ -46,7 +46,7 @@ def bench_for(
         SetupFault: the bundle is not reproduced here, or the readers do not start.
     """
     terms = Terms(settings.quality, settings.eligibility, read_manifest(folder).preprocessing)
-    n_processes = decoders(settings.work.decoders)
+    n_processes = decoders(settings.work.decoders, settings.scoring.cores or None)
     with Examiners(settings.isolation, terms, n_processes) as examiners:
         scorer = load_scorer(settings, champion, folder)
         manifest = scorer.bundle.manifest

@@ -95,6 +95,7 @@ class Scoring(Table):
 
     runtime: Literal["auto", "torch", "openvino", "onnx", "cuda"]
     precision: Numerics = Field(strict=False)
+    cores: int = Field(ge=0, le=1024)
     batch: int = Field(ge=0, le=512)
     streams: int = Field(ge=0, le=256)
     threads: int = Field(ge=0, le=256)

@@ -57,7 +57,7 @@ def work(settings: Settings, reporter: Reporter, *, drain: bool, stop: Stopping)
 
     Args:
         drain: end as soon as nothing is due.
-        stop: set when the worker is to end after the ECG in its hands.
+        stop: set when the worker is to end after what its net is computing.
 
     Raises:
         SetupFault: the set-up is unfit, at the start or after a change of the champion.

@@ -67,7 +67,7 @@ class Desk:
         source_id: only of this source; None for all.
         source_of: opens a source by its number.
         kind: of the run.
-        stop: set when the worker is to end after the ECG in its hands.
+        stop: set when the worker is to end after what its net is computing.
         patience_s: how long an outage of the database is waited out; None is for ever.
         finished: how the units of this run ended.
     """

@@ -21,7 +21,7 @@ def command(allow_root: bool, config_file: Path | None, db_url: str | None, as_j
     What it does and when stands in the tables [service], [verification] and [alerts] of the
     settings. It computes a sample of results again, answers /healthz, /readyz and /metrics on the
     loopback address, and sends alarms by webhook and e-mail.
-    SIGTERM ends it when each worker has finished the ECG in its hands, a second one at once.
+    SIGTERM ends it when each worker has finished what its net is computing, a second one at once.
 
     Exit code 0: told to stop. 4: the set-up is unfit. 70: internal.
     """

@@ -19,7 +19,8 @@ def command(drain: bool, config_file: Path | None, db_url: str | None, as_json: 
     """Claim and score what scans have admitted; any number of workers may run at once.
 
     With --config only the ECGs of its source are claimed, with --db those of every folder. SIGTERM
-    ends the worker after the ECG in its hands; what it holds beside that is given back at once.
+    ends the worker after the few ECGs that its net is computing; what it holds beside them is given
+    back at once.
 
     Exit code 0: done, or told to stop. 1 (with --drain): failed or unsupported ECGs wait for
     someone. 4: the set-up is unfit. 70: internal.

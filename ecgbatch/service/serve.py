@@ -9,6 +9,7 @@ from socket import gethostname
 
 from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for
+from ecgbatch.machine import cores
 from ecgbatch.preparation import open_database, open_to_read, pseudonymiser_of
 from ecgbatch.provenance import code_version
 from ecgbatch.run import scan_once, source_number, source_of
@@ -91,8 +92,8 @@ class _Service:
             database=sqlite_path(settings.database_url()),
         )
         worker = ("work", "--config", str(config))
-        self._workers = Workers(own.workers, worker, _threads(settings))
-        self._sampler = Sampler(settings, config, identity, _threads(settings))
+        self._workers = Workers(own.workers, worker, _share(settings))
+        self._sampler = Sampler(settings, config, identity, _share(settings))
         self._notifier = notify.Notifier(os.environ)
         self._beaten = 0.0
 
@@ -198,9 +199,8 @@ def _ways(settings: Settings) -> dict[str, Send]:
     return {name: send for name, send in ways.items() if send is not None}
 
 
-def _threads(settings: Settings) -> dict[str, str]:
-    """Threads of the net for each worker: together what the machine has."""
-    if settings.scoring.threads:
+def _share(settings: Settings) -> dict[str, str]:
+    """Processors for each worker: together what the machine has."""
+    if settings.scoring.cores:
         return {}
-    each = max(1, len(os.sched_getaffinity(0)) // settings.service.workers)
-    return {"ECGBATCH_SCORING__THREADS": str(each)}
+    return {"ECGBATCH_SCORING__CORES": str(max(1, cores() // settings.service.workers))}

@@ -65,7 +65,7 @@ class Workers:
         return len(self._running())
 
     def stop(self, within_s: float, is_urgent: Callable[[], bool]) -> int:
-        """Let each finish the ECG in its hands; kill what is left.
+        """Let each finish what its net is computing; kill what is left.
 
         Args:
             within_s: how long they may take.
