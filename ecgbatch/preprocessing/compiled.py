@@ -27,7 +27,7 @@ LARGEST = 1 << 14
 """Samples that the running median can rank, the zeros outside included."""
 
 _N_DIGEST = 32
-_SOURCES = ("kernels.py", "build.py")
+_SOURCES = ("kernels.py", "build.py", "compiled.py")
 _PROCESSOR = ("vendor_id", "cpu family", "model", "flags", "CPU part", "Features")
 
 
