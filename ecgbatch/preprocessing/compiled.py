@@ -21,13 +21,15 @@ from ecgbatch.preprocessing.design import Filter
 
 Array = NDArray[np.float64]
 
-SYMBOLS = {"zero_phase": (7, 4), "subtract_median": (10, 3)}
+SYMBOLS = {"zero_phase": (5, 4), "subtract_median": (10, 3)}
 """Each kernel with its numbers of pointers and of whole numbers."""
+LANES = 4
+STATES = range(2, 17, 2)
 LARGEST = 1 << 14
 """Samples that the running median can rank, the zeros outside included."""
 
 _N_DIGEST = 32
-_SOURCES = ("kernels.py", "build.py", "compiled.py")
+_SOURCES = ("lanes.py", "kernels.py", "build.py", "compiled.py")
 _PROCESSOR = ("vendor_id", "cpu family", "model", "flags", "CPU part", "Features")
 
 
@@ -65,16 +67,16 @@ class CompiledFilters:
         return ctypes.CFUNCTYPE(None, *arguments)(self._library[name])
 
     def zero_phase(self, designed: Filter, signal: Array) -> Array:
-        by_time, n_edge = _by_time(signal), designed.n_edge
-        n, n_leads = by_time.shape
-        if n <= n_edge:
-            raise ValueError("the signal is shorter than its reflection")
-        n_state = designed.steady.size
-        filtered = np.empty((n + 2 * n_edge, n_leads))
-        state = np.empty((n_state + 1, n_leads))
-        arrays = (by_time, filtered, designed.b, designed.a, designed.steady, state, state[n_state])
-        self._zero_phase(*map(_address, arrays), n, n_leads, n_state + 1, n_edge)
-        return filtered[n_edge : n_edge + n].T
+        n_leads, n = signal.shape
+        n_state, n_edge = designed.steady.size, designed.n_edge
+        if n <= n_edge or n_state not in STATES:
+            raise ValueError("not a filter of 2, 4 to 16 states over more than its reflection")
+        n_filled = -n_leads % LANES
+        by_time = _by_time(np.pad(signal, ((0, n_filled), (0, 0))) if n_filled else signal)
+        filtered = np.empty((n + 2 * n_edge, n_leads + n_filled))
+        arrays = (by_time, filtered, designed.b, designed.a, designed.steady)
+        self._zero_phase(*map(_address, arrays), n, n_leads + n_filled, n_state, n_edge)
+        return filtered[n_edge : n_edge + n, :n_leads].T
 
     def subtract_median(self, signal: Array, n_window: int) -> Array:
         by_time, half = _by_time(signal), n_window // 2

@@ -18,11 +18,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from ecgbatch.preprocessing.lanes import filter_four
+
 DOUBLES = types.CPointer(types.float64)
 WORDS = types.CPointer(types.uint64)
 HALF_WORDS = types.CPointer(types.uint32)
 
-ZERO_PHASE = types.void(*[DOUBLES] * 7, *[types.int64] * 4)
+ZERO_PHASE = types.void(*[DOUBLES] * 5, *[types.int64] * 4)
 SUBTRACT_MEDIAN = types.void(*[DOUBLES] * 4, *[WORDS] * 5, HALF_WORDS, *[types.int64] * 3)
 
 U = np.uint64
@@ -60,74 +62,37 @@ _trailing_zeros = _counts_zeros("cttz")
 
 
 @_compiled
-def _advance(row, filtered, state, b, a):
-    """One sample of every lead through the filter."""
-    last = b.size - 2
-    for lead in range(row.size):
-        filtered[lead] = state[0, lead] + b[0] * row[lead]
-    for k in range(last):
-        here, after, b_next, a_next = state[k], state[k + 1], b[k + 1], a[k + 1]
-        for lead in range(row.size):
-            here[lead] = after[lead] + row[lead] * b_next - filtered[lead] * a_next
-    here, b_next, a_next = state[last], b[last + 1], a[last + 1]
-    for lead in range(row.size):
-        here[lead] = row[lead] * b_next - filtered[lead] * a_next
-
-
-@_compiled
-def _take(row, source):
-    for lead in range(row.size):
-        row[lead] = source[lead]
-
-
-@_compiled
 def _reflect(row, end, inner):
     for lead in range(row.size):
         row[lead] = 2 * end[lead] - inner[lead]
 
 
-@_compiled
-def _start(state, steady, row):
-    for k in range(steady.size):
-        for lead in range(row.size):
-            state[k, lead] = steady[k] * row[lead]
-
-
 def zero_phase(  # noqa: PLR0917 - called by machine code
-    signal_p, filtered_p, b_p, a_p, steady_p, state_p, row_p, n, n_leads, n_coefficients, n_edge
+    signal_p, filtered_p, b_p, a_p, steady_p, n, n_leads, n_state, n_edge
 ):
     """Forwards and backwards, continued at both ends by odd reflection.
 
     Args:
-        signal_p: (n, n_leads).
+        signal_p: (n, n_leads), a multiple of four leads.
         filtered_p: (n + 2 n_edge, n_leads), written; the result without its edges.
-        b_p, a_p: (n_coefficients,), a[0] = 1.
-        steady_p: (n_coefficients - 1,), the state at rest on a constant input of 1.
-        state_p: (n_coefficients - 1, n_leads) to work in.
-        row_p: (n_leads,) to work in.
+        b_p, a_p: (n_state + 1,), a[0] = 1; n_state is even, 2 to 16.
+        steady_p: (n_state,), the state at rest on a constant input of 1.
     """
+    n_all = n + 2 * n_edge
     signal = numba.carray(signal_p, (n, n_leads))
-    filtered = numba.carray(filtered_p, (n + 2 * n_edge, n_leads))
-    b, a = numba.carray(b_p, n_coefficients), numba.carray(a_p, n_coefficients)
-    steady, row = numba.carray(steady_p, n_coefficients - 1), numba.carray(row_p, n_leads)
-    state = numba.carray(state_p, (n_coefficients - 1, n_leads))
-    _reflect(row, signal[0], signal[n_edge])
-    _start(state, steady, row)
+    filtered = numba.carray(filtered_p, (n_all, n_leads))
+    samples = numba.carray(filtered_p, n_all * n_leads)
+    b, a = numba.carray(b_p, n_state + 1), numba.carray(a_p, n_state + 1)
+    steady = numba.carray(steady_p, n_state)
     for i in range(n_edge):
-        _reflect(row, signal[0], signal[n_edge - i])
-        _advance(row, filtered[i], state, b, a)
+        _reflect(filtered[i], signal[0], signal[n_edge - i])
+        _reflect(filtered[n_edge + n + i], signal[n - 1], signal[n - 2 - i])
     for i in range(n):
-        _take(row, signal[i])
-        _advance(row, filtered[n_edge + i], state, b, a)
-    for i in range(n_edge):
-        _reflect(row, signal[n - 1], signal[n - 2 - i])
-        _advance(row, filtered[n_edge + n + i], state, b, a)
-    last = n + 2 * n_edge - 1
-    _take(row, filtered[last])
-    _start(state, steady, row)
-    for i in range(last, -1, -1):
-        _take(row, filtered[i])
-        _advance(row, filtered[i], state, b, a)
+        for lead in range(n_leads):
+            filtered[n_edge + i, lead] = signal[i, lead]
+    for lead in range(0, n_leads, 4):
+        filter_four(samples, lead, n_leads, n_all, b, a, steady)
+        filter_four(samples, (n_all - 1) * n_leads + lead, -n_leads, n_all, b, a, steady)
 
 
 @_compiled

@@ -131,7 +131,7 @@ def _medfilt(lead: Array, n_window: int) -> Array:
 
 @needs_numba
 @settings(max_examples=60, deadline=None)
-@given(signal=_signals(), order=st.integers(1, 6), by_time=st.booleans())
+@given(signal=_signals(), order=st.integers(1, 8), by_time=st.booleans())
 def test_zero_phase_filter_is_scipys_to_the_bit(
     fast: compiled.CompiledFilters, signal: Array, order: int, by_time: bool
 ) -> None:
@@ -145,7 +145,7 @@ def test_zero_phase_filter_is_scipys_to_the_bit(
 @needs_numba
 def test_what_the_compiled_filters_cannot_take_is_refused(fast: compiled.CompiledFilters) -> None:
     notch = design.notch(50.0, 30.0)
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="its reflection"):
         fast.zero_phase(notch, np.zeros((12, notch.n_edge)))
     for n, n_window in ((0, 3), (100, 4), (16_000, 401)):
         with pytest.raises(ValueError, match="odd window"):
