@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Literal, Protocol
 
 import numpy as np
@@ -44,6 +45,7 @@ class Filters(Protocol):
 class _Choice:
     place: Callable[[], Path | None]
     made: Filters | None = None
+    lock = Lock()
 
 
 def use(path: Path | None) -> None:
@@ -65,11 +67,12 @@ def use_these(chosen: Filters) -> None:
 
 def filters() -> Filters:
     """Those of this process, loaded by the first call."""
-    if _Choice.made is None:
-        path = _Choice.place()
-        _Choice.made = (path and _loaded(path)) or _scipy()
-        _keep_freed_memory()
-    return _Choice.made
+    with _Choice.lock:
+        if _Choice.made is None:
+            path = _Choice.place()
+            _Choice.made = (path and _loaded(path)) or _scipy()
+            _keep_freed_memory()
+        return _Choice.made
 
 
 def which() -> Kind:
