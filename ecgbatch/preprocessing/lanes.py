@@ -1,6 +1,6 @@
 """A recursive filter of four leads at once, written in LLVM's own instructions.
 
-numba's loops would keep the states in memory and be six times as slow. Every product is rounded
+numba's loops would keep the states in memory and take three times as long. Every product is rounded
 before it is added: the instructions carry no leave to fuse or reorder them.
 """
 
