@@ -46,7 +46,7 @@ def to_input(signal: Millivolts, sampling_frequency: float, spec: PreprocessingS
 def prepare(
     signal: Millivolts, sampling_frequency: float, listed: tuple[Step, ...]
 ) -> tuple[steps.Array, int]:
-    """The listed steps in float64: (12, 5000), and how many samples stand for repeated values.
+    """The listed steps in float64: rows of (12, 5000), and how many samples are repeated values.
 
     Raises:
         Refusal: as `to_input`.
@@ -64,7 +64,7 @@ def prepare(
                 prepared = steps.resample(prepared, ratio, step)
             case _:
                 prepared = _filter(prepared, step)
-    return prepared, padded_samples
+    return np.ascontiguousarray(prepared), padded_samples
 
 
 def _filter(signal: steps.Array, step: Notch | Bandpass | MedianBaseline | ZScore) -> steps.Array:

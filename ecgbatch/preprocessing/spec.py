@@ -111,6 +111,11 @@ class PreprocessingSpec(BaseModel):
         return self
 
     @property
+    def has_filters(self) -> bool:
+        """Whether any step is worth compiling for (`filters.warm`)."""
+        return any(isinstance(step, Notch | Bandpass | MedianBaseline) for step in self.steps)
+
+    @property
     def canonical_json(self) -> str:
         """The steps as one line of JSON: sorted keys, no spaces, ASCII."""
         steps = [step.model_dump(mode="json") for step in self.steps]

@@ -1,18 +1,19 @@
-"""The steps as pure functions on arrays: float64 in, float64 out.
+"""The steps as pure functions on arrays: float64 in, float64 out, in any memory order.
 
 The filters stand in (b, a) form and in double precision on purpose: second-order sections or
-one merged filter give other roundings and other edges than the published chain.
+one merged filter give other roundings and other edges than the published chain. `filters` says
+who computes them; what comes out is the same.
 """
 
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal as scipy_signal
 
 from ecgbatch.errors import Refusal
+from ecgbatch.preprocessing import design
+from ecgbatch.preprocessing.filters import filters
 from ecgbatch.preprocessing.spec import Bandpass, MedianBaseline, Notch, Resample, Window, ZScore
-from ecgbatch.preprocessing.steady_state import steady_state
 from ecgbatch.records import Millivolts
 from ecgbatch.terms import SAMPLING_FREQUENCY, WINDOW_SAMPLES, ReasonCode
 
@@ -74,9 +75,11 @@ def resample(signal: Array, ratio: Fraction, step: Resample) -> Array:
     """
     if ratio == 1:
         return signal[:, :WINDOW_SAMPLES]
+    from scipy.signal import resample_poly  # noqa: PLC0415 - a second, which few recordings need
+
     # The filter's gain ripples from phase to phase; without the offset there is little to ripple.
     offset = signal.mean(axis=1, keepdims=True)
-    resampled: Array = scipy_signal.resample_poly(
+    resampled: Array = resample_poly(
         signal - offset,
         ratio.numerator,
         ratio.denominator,
@@ -88,15 +91,12 @@ def resample(signal: Array, ratio: Fraction, step: Resample) -> Array:
 
 
 def notch(signal: Array, step: Notch) -> Array:
-    b, a = scipy_signal.iirnotch(step.frequency_hz, step.quality, fs=SAMPLING_FREQUENCY)
-    return _zero_phase(b, a, signal)
+    return filters().zero_phase(design.notch(step.frequency_hz, step.quality), signal)
 
 
 def bandpass(signal: Array, step: Bandpass) -> Array:
-    b, a = scipy_signal.butter(
-        step.order, (step.low_hz, step.high_hz), "bandpass", fs=SAMPLING_FREQUENCY
-    )
-    return _zero_phase(b, a, signal)
+    designed = design.bandpass(step.order, step.low_hz, step.high_hz)
+    return filters().zero_phase(designed, signal)
 
 
 def subtract_median_baseline(signal: Array, step: MedianBaseline) -> Array:
@@ -105,34 +105,25 @@ def subtract_median_baseline(signal: Array, step: MedianBaseline) -> Array:
     The zeros are the published chain's; after the bandpass the signal is centred on zero.
     """
     n_window = int(step.window_s * SAMPLING_FREQUENCY) // 2 * 2 + 1
-    baseline = np.stack([scipy_signal.medfilt(lead, n_window) for lead in signal])
-    return np.asarray(signal - baseline, dtype=np.float64)
+    return filters().subtract_median(signal, n_window)
 
 
 def zscore(signal: Array, step: ZScore) -> Array:
     """Population standard deviation; a constant lead becomes zeros."""
     axis = 1 if step.over == "lead" else None
-    mean = signal.mean(axis=axis, keepdims=True)
-    deviation = signal.std(axis=axis, keepdims=True)
-    return np.asarray((signal - mean) / (deviation + step.eps), dtype=np.float64)
-
-
-def _zero_phase(b: Array, a: Array, signal: Array) -> Array:
-    """`scipy.signal.filtfilt` with its defaults, but for a steady state that no processor moves."""
-    n_edge = 3 * max(a.size, b.size)
-    start = steady_state(b, a)[np.newaxis]
-    before, after = signal[:, n_edge:0:-1], signal[:, -2 : -n_edge - 2 : -1]
-    extended = np.concatenate(
-        (2 * signal[:, :1] - before, signal, 2 * signal[:, -1:] - after), axis=1
-    )
-    forwards, _ = scipy_signal.lfilter(b, a, extended, zi=start * extended[:, :1])
-    backwards, _ = scipy_signal.lfilter(b, a, forwards[:, ::-1], zi=start * forwards[:, -1:])
-    return np.asarray(backwards[:, ::-1][:, n_edge:-n_edge], dtype=np.float64)
+    in_rows = np.ascontiguousarray(signal)  # numpy's sums follow the memory
+    mean = in_rows.mean(axis=axis, keepdims=True)
+    deviation = in_rows.std(axis=axis, keepdims=True, mean=mean)
+    scored = in_rows - mean
+    scored /= deviation + step.eps
+    return np.asarray(scored, dtype=np.float64)
 
 
 def _antialiasing(ratio: Fraction, step: Resample) -> Array:
+    from scipy.signal import firwin  # noqa: PLC0415 - as above
+
     factor = max(ratio.numerator, ratio.denominator)
-    taps: Array = scipy_signal.firwin(
+    taps: Array = firwin(
         2 * step.half_length * factor + 1, 1 / factor, window=("kaiser", step.kaiser_beta)
     )
     return taps

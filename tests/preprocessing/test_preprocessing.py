@@ -236,6 +236,10 @@ def test_another_order_is_refused(steps: Any) -> None:
         PreprocessingSpec(name="other", steps=steps)
 
 
+def test_only_a_preset_with_filters_is_worth_compiling_for() -> None:
+    assert (ECGFOUNDER.has_filters, ANYECG.has_filters) == (True, False)
+
+
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(SetupFault):
         preset("ecg-founder")

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ecgbatch.errors import InputFault
 from ecgbatch.isolation.decoder import Decoder
+from ecgbatch.preprocessing import filters
 from ecgbatch.preprocessing.spec import PreprocessingSpec
 from ecgbatch.records import Recording, RecordingBytes
 from ecgbatch.settings import Isolation, Settings
@@ -93,6 +94,8 @@ def prepare(
         read_sheet(manifest, settings), settings, labels, patients.is_placeholder
     )
     reasons = unreadable_rows(table)
+    if spec.has_filters:
+        filters.warm()
     with (
         EcgFiles(root, settings.arrays, gates.limits.recording_bytes) as files,
         decoders(gates.isolation, settings.processes) as decode,
