@@ -56,12 +56,18 @@ def check(recording: Recording, quality: Quality, gates: Eligibility) -> tuple[F
     # Absurd amplitudes overflow to infinity, which is as far beyond a limit as they are.
     with np.errstate(over="ignore", invalid="ignore"):
         for one in _measurable(window):
-            if any(finding.reason is _NO_STRIP and finding.refuses for finding in findings):
+            if findings and _is_no_strip(findings):
                 break
-            refused = {finding.lead for finding in findings if finding.refuses} - {None}
-            findings += (new for new in one(window, quality) if new.lead not in refused)
+            new = one(window, quality)
+            if new:
+                refused = {finding.lead for finding in findings if finding.refuses} - {None}
+                findings += (finding for finding in new if finding.lead not in refused)
     findings += eligibility.outside_intended_use(recording, gates)
     return tuple(findings)
+
+
+def _is_no_strip(findings: list[Finding]) -> bool:
+    return any(finding.reason is _NO_STRIP and finding.refuses for finding in findings)
 
 
 def _as_set(finding: Finding, quality: Quality) -> Finding:
@@ -73,11 +79,13 @@ def _as_set(finding: Finding, quality: Quality) -> Finding:
 def _measurable(window: Window) -> Iterator[Check]:
     """The checks that this window allows; the spectrum needs 2 s, and powers that are numbers."""
     yield from _ON_ANY_SIGNAL
-    if window.signal.size == 0 or not np.isfinite(window.signal).all():
+    if not window.is_measurable:
         return
     yield from _ON_NUMBERS
     duration_s = window.signal.shape[1] / window.sampling_frequency
-    if duration_s >= _LEAST_S and window.peaks.max() <= _LARGEST_MV:
+    rows = window.rows_beyond(_LARGEST_MV)
+    is_absurd = rows.size > 0 and window.peaks(rows).max() > _LARGEST_MV
+    if duration_s >= _LEAST_S and not is_absurd:
         yield from _ON_SPECTRUM
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from ecgbatch.quality.beats import cut_beats
+from ecgbatch.quality.beats import Grid, align, cut_out, whole_beats
 from ecgbatch.quality.found import found
+from ecgbatch.quality.ranks import median
+from ecgbatch.quality.runs import Rows
 from ecgbatch.quality.spectrum import Spectrum
 from ecgbatch.quality.window import Window
 from ecgbatch.records import Finding, Millivolts
@@ -17,6 +19,10 @@ _MUSCLE_HZ = (35.0, 150.0)
 _MAD_OF_NORMAL = 0.6745
 _MEDIAN_OF_EXPONENTIAL = 0.6931
 _LEAST_BEATS = 4
+_ECG_HZ = (0.67, 40.0)
+_RATE_HZ = 100.0
+# What is known to stay below a limit by more than rounding can make is no finding.
+_SURE = 1 - 1e-6
 
 
 def powerline(window: Window, quality: Quality) -> tuple[Finding, ...]:
@@ -29,11 +35,19 @@ def powerline(window: Window, quality: Quality) -> tuple[Finding, ...]:
     Source: relative band powers as signal quality indices, Clifford GD et al. Physiol Meas
     2012;33:1419-1433; the comparison with the neighbours and the limit are ours.
     """
-    spectrum = window.spectrum
-    alternating = spectrum.power[:, spectrum.between(_WANDER_HZ, spectrum.highest_hz)].sum(axis=1)
+    spectrum, limit = window.spectrum, quality.powerline.limit
+    around = [spectrum.power_between(line - 1.0, line + 1.0) for line in _MAINS_HZ]
+    # All that is at a line, of less than all the power: more than the share can be.
+    rows = np.flatnonzero(np.maximum(*around) > _SURE * limit * spectrum.main_power)
+    if rows.size == 0:
+        return ()
+    spectrum = spectrum.of_leads(rows)
+    alternating = spectrum.power_between(_WANDER_HZ, spectrum.highest_hz)
     lines = np.maximum(*(_line_power(spectrum, line) for line in _MAINS_HZ))
     shares = _share(lines, alternating)
-    return _above(window, "powerline", ReasonCode.POWERLINE_NOISE, quality.powerline, shares)
+    return _above(
+        window, "powerline", ReasonCode.POWERLINE_NOISE, quality.powerline, shares, rows=rows
+    )
 
 
 def _line_power(spectrum: Spectrum, line_hz: float) -> Millivolts:
@@ -48,7 +62,7 @@ def _line_power(spectrum: Spectrum, line_hz: float) -> Millivolts:
         axis=1,
     )
     # The median passes over a second line; of noise it is 0.69 of the mean.
-    expected = np.median(beside, axis=1) / _MEDIAN_OF_EXPONENTIAL * around.shape[1]
+    expected = median(beside) / _MEDIAN_OF_EXPONENTIAL * around.shape[1]
     standing_out: Millivolts = np.maximum(around.sum(axis=1) - expected, 0.0)
     return standing_out
 
@@ -60,10 +74,13 @@ def wander(window: Window, quality: Quality) -> tuple[Finding, ...]:
     (there below 1 Hz). 0.5 Hz and the limit are ours; a zero-phase baseline filter may go up to
     0.67 Hz (Kligfield P et al. J Am Coll Cardiol 2007;49:1109-1127).
     """
-    spectrum = window.spectrum
-    slow = spectrum.power[:, spectrum.between(0.0, _WANDER_HZ)].sum(axis=1)
-    shares = _share(slow, spectrum.total_power)
-    return _above(window, "wander", ReasonCode.BASELINE_WANDER, quality.wander, shares)
+    spectrum, limit = window.spectrum, quality.wander.limit
+    slow = spectrum.power_between(0.0, _WANDER_HZ)
+    rows = np.flatnonzero(slow > _SURE * limit * (slow + spectrum.main_power))
+    if rows.size == 0:
+        return ()
+    shares = _share(slow[rows], spectrum.of_leads(rows).total_power)
+    return _above(window, "wander", ReasonCode.BASELINE_WANDER, quality.wander, shares, rows=rows)
 
 
 def muscle_noise(window: Window, quality: Quality) -> tuple[Finding, ...]:
@@ -75,10 +92,23 @@ def muscle_noise(window: Window, quality: Quality) -> tuple[Finding, ...]:
     Source of the estimate: Donoho DL, Johnstone IM. Biometrika 1994;81:425-455; the band begins
     where carts put their muscle filter; the limit is ours.
     """
-    residual, _ = window.spectrum.band(*_MUSCLE_HZ, at_hz=2 * _MUSCLE_HZ[1], without_hz=_LINES_HZ)
+    check = quality.muscle_noise
+    # A median above the limit takes half of every other sample above it, so all of them a mean
+    # square of a quarter of its square.
+    least = _SURE * check.limit * _MAD_OF_NORMAL
+    rows = np.flatnonzero(window.spectrum.most_in_band(*_MUSCLE_HZ) > (least / 2) ** 2)
+    if rows.size == 0:
+        return ()
     # Every other sample is as good an estimate, in half the time.
-    deviations = np.median(np.abs(residual[:, ::2]), axis=1) / _MAD_OF_NORMAL
-    return _above(window, "muscle_noise", ReasonCode.MUSCLE_NOISE, quality.muscle_noise, deviations)
+    residual = window.spectrum.half_band(
+        *_MUSCLE_HZ, at_hz=2 * _MUSCLE_HZ[1], rows=rows, without_hz=_LINES_HZ
+    )
+    distances = np.abs(residual, out=residual)
+    noisy = 2 * np.count_nonzero(distances > least, axis=1) >= residual.shape[1]
+    if not noisy.any():
+        return ()
+    values = median(distances[noisy]) / _MAD_OF_NORMAL
+    return _above(window, "muscle_noise", ReasonCode.MUSCLE_NOISE, check, values, rows=rows[noisy])
 
 
 def snr(window: Window, quality: Quality) -> tuple[Finding, ...]:
@@ -91,19 +121,39 @@ def snr(window: Window, quality: Quality) -> tuple[Finding, ...]:
     Inform 2015;19:832-838, here stated as a ratio of powers; the limit is ours.
     """
     check = quality.snr
-    beats = cut_beats(window.spectrum, window.beats)
-    if beats.shape[1] < _LEAST_BEATS:
+    # Two leads of three: where more than half of all are above the limit, their median is.
+    leads = np.arange(len(window.lead_names))
+    chosen, others = leads[leads % 3 != 2], leads[leads % 3 == 2]
+    signal, rate = window.spectrum.band(*_ECG_HZ, at_hz=_RATE_HZ, rows=chosen)
+    grid = whole_beats(window.beats, signal.shape[1])
+    if grid.shape[0] < _LEAST_BEATS:
         return ()
-    template = np.median(beats, axis=1)
-    noise = np.median(np.square(beats - template[:, None]).mean(axis=2), axis=1)
-    has_noise = noise > 0
+    grid = align(signal[::2], grid, rate)
+    powers, noises = _power_and_noise(signal, grid)
+    limit = np.power(10.0, check.limit / 10.0)
+    sure = (noises > 0) & (_SURE * powers > limit * noises)
+    if 2 * np.count_nonzero(sure) > leads.size:
+        return ()
+    signal, _ = window.spectrum.band(*_ECG_HZ, at_hz=_RATE_HZ, rows=others)
+    more_powers, more_noises = _power_and_noise(signal, grid)
+    powers, noises = np.append(powers, more_powers), np.append(noises, more_noises)
+    has_noise = noises > 0
     if not has_noise.any():
         return ()
-    ratio = float(np.median(np.square(template).mean(axis=1)[has_noise] / noise[has_noise]))
+    ratio = float(median(powers[has_noise] / noises[has_noise]))
     value = 10.0 * np.log10(max(ratio, 1e-6))
     if value >= check.limit:
         return ()
     return (found("snr", ReasonCode.SNR_LOW, check, value=float(value)),)
+
+
+def _power_and_noise(signal: Millivolts, grid: Grid) -> tuple[Millivolts, Millivolts]:
+    """Per lead the power of its median beat and of what a beat differs from it, (n_leads,) each."""
+    beats = cut_out(signal, grid)
+    template = median(beats)
+    beats -= template[:, :, None]
+    noise = median(np.einsum("lnb,lnb->lb", beats, beats))
+    return np.einsum("ln,ln->l", template, template), noise
 
 
 def _share(part: Millivolts, whole: Millivolts) -> Millivolts:
@@ -112,10 +162,16 @@ def _share(part: Millivolts, whole: Millivolts) -> Millivolts:
 
 
 def _above(
-    window: Window, name: str, reason: ReasonCode, check: Limit, values: Millivolts
+    window: Window,
+    name: str,
+    reason: ReasonCode,
+    check: Limit,
+    values: Millivolts,
+    *,
+    rows: Rows,
 ) -> tuple[Finding, ...]:
     return tuple(
-        found(name, reason, check, lead=lead, value=float(value))
-        for lead, value in zip(window.lead_names, values, strict=True)
+        found(name, reason, check, lead=window.lead_names[row], value=float(value))
+        for row, value in zip(rows, values, strict=True)
         if value > check.limit
     )

@@ -4,12 +4,13 @@ import numpy as np
 
 from ecgbatch.quality.found import found
 from ecgbatch.quality.window import Window
-from ecgbatch.records import Finding
+from ecgbatch.records import Finding, Millivolts
 from ecgbatch.settings_tables import Quality
 from ecgbatch.terms import WINDOW_S, ReasonCode
 
 _LEAST_SWING_MV = 0.02
 _LEVEL = 0.1
+_EDGE = 64
 _USUAL_FREQUENCIES = (100.0, 125.0, 200.0, 240.0, 250.0, 300.0, 400.0, 500.0, 600.0, 1000.0, 2000.0)
 _LENGTH_TOLERANCE = 0.02
 
@@ -21,6 +22,8 @@ def single_beat(window: Window, quality: Quality) -> tuple[Finding, ...]:
     repeated over the whole strip moves all the time and is no case of this check.
     """
     check = quality.single_beat
+    if _least_span(window.signal) / window.sampling_frequency > check.limit:
+        return ()
     moving = np.flatnonzero((window.signal[:, 1:] != window.signal[:, :-1]).any(axis=0))
     if moving.size == 0:
         return ()
@@ -30,6 +33,15 @@ def single_beat(window: Window, quality: Quality) -> tuple[Finding, ...]:
     return (found("single_beat", ReasonCode.NOT_A_RHYTHM_STRIP, check, value=span_s),)
 
 
+def _least_span(signal: Millivolts) -> int:
+    """From the first to the last change at least so many samples, as far as the ends show."""
+    if signal.shape[1] <= 2 * _EDGE:
+        return 0
+    begins = (signal[:, 0] != signal[:, _EDGE]).any()
+    ends = (signal[:, -1] != signal[:, -1 - _EDGE]).any()
+    return signal.shape[1] - 2 * _EDGE if begins and ends else 0
+
+
 def calibration(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """One square wave in every lead: the calibration pulse of the recorder, not a heart.
 
@@ -37,14 +49,15 @@ def calibration(window: Window, quality: Quality) -> tuple[Finding, ...]:
     swing; the leads may differ by as much.
     """
     check = quality.calibration
-    swing = float(np.ptp(window.signal[0]))
-    if window.signal.shape[0] < 2 or swing <= _LEAST_SWING_MV:
+    swings, swing = window.swings, float(window.swings[0])
+    if swings.size < 2 or swing <= _LEAST_SWING_MV:
         return ()
-    if np.ptp(window.centred, axis=0).max() > _LEVEL * swing:
+    # Of two leads that go up and down by that much more and less, one is half of it off the other.
+    if swings.max() - swings.min() > 2.01 * _LEVEL * swing:
         return ()
-    position = (window.signal[0] - window.signal[0].min()) / swing
+    position = (window.signal[0] - window.lowest[0]) / swing
     share = float(np.mean((position < _LEVEL) | (position > 1 - _LEVEL)))
-    if share < check.limit:
+    if share < check.limit or np.ptp(window.centred, axis=0).max() > _LEVEL * swing:
         return ()
     return (found("calibration", ReasonCode.NOT_A_RHYTHM_STRIP, check, value=share),)
 
@@ -71,9 +84,11 @@ def sampling_frequency(window: Window, quality: Quality) -> tuple[Finding, ...]:
     value is that frequency, the limit the declared one (Hz). Nothing is corrected.
     """
     check = quality.sampling_frequency
-    rate = window.beats.rate_per_minute
     declared = window.sampling_frequency
-    if check.low <= rate <= check.high or _is_close(window.duration_s, WINDOW_S):
+    if _is_close(window.duration_s, WINDOW_S):
+        return ()
+    rate = window.beats.rate_per_minute
+    if check.low <= rate <= check.high:
         return ()
     likely = [
         frequency

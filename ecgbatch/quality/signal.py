@@ -3,14 +3,23 @@
 import numpy as np
 
 from ecgbatch.quality.found import found
+from ecgbatch.quality.ranks import median, percentile
+from ecgbatch.quality.runs import (
+    longest_run,
+    rows_that_may_stand,
+    rows_that_may_touch,
+    samples_at_extremes,
+)
 from ecgbatch.quality.window import Window
-from ecgbatch.records import Finding, Millivolts
+from ecgbatch.records import Finding
 from ecgbatch.settings_tables import Quality
 from ecgbatch.terms import ReasonCode
 
 _UNIT_FACTORS = (5.0, 200.0, 1000.0)
 _USUAL_PEAK_MV = (0.2, 4.0)
 _CLIPPED_S = 0.006
+# What is known to be on the right side of a limit by more than rounding can make is no finding.
+_SURE = 1 - 1e-6
 
 
 def too_short(window: Window, quality: Quality) -> tuple[Finding, ...]:
@@ -32,6 +41,8 @@ def long_record(window: Window, quality: Quality) -> tuple[Finding, ...]:
 
 def invalid_samples(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """Samples that the file marks as invalid; the value is their number in that lead."""
+    if window.is_measurable:
+        return ()
     counts = np.count_nonzero(~np.isfinite(window.signal), axis=1)
     return tuple(
         found(
@@ -48,10 +59,13 @@ def invalid_samples(window: Window, quality: Quality) -> tuple[Finding, ...]:
 
 def amplitude(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """|mV - the lead's median| beyond the limit."""
-    check = quality.amplitude
+    check, reason = quality.amplitude, ReasonCode.AMPLITUDE_IMPLAUSIBLE
+    rows = window.rows_beyond(check.limit)
+    if rows.size == 0:
+        return ()
     return tuple(
-        found("amplitude", ReasonCode.AMPLITUDE_IMPLAUSIBLE, check, lead=name, value=float(peak))
-        for name, peak in zip(window.lead_names, window.peaks, strict=True)
+        found("amplitude", reason, check, lead=window.lead_names[row], value=float(peak))
+        for row, peak in zip(rows, window.peaks(rows), strict=True)
         if peak > check.limit
     )
 
@@ -59,9 +73,10 @@ def amplitude(window: Window, quality: Quality) -> tuple[Finding, ...]:
 def unit_suspected(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """Names the usual unit error that would explain the amplitudes; the value is its factor."""
     check = quality.unit_suspected
-    if float(np.median(window.peaks)) <= check.limit:
+    # A lead's peak is at most its swing.
+    if window.swings.max() <= check.limit or median(window.swings) <= check.limit:
         return ()
-    typical = float(np.median(np.percentile(np.abs(window.centred), 99.5, axis=1)))
+    typical = float(median(percentile(np.abs(window.centred), 99.5)))
     if typical <= check.limit:
         return ()
     low, high = _USUAL_PEAK_MV
@@ -75,10 +90,15 @@ def unit_suspected(window: Window, quality: Quality) -> tuple[Finding, ...]:
 def flat(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """A lead without signal: its standard deviation (mV) is below the limit."""
     check = quality.flat
+    # The two extremes alone make a standard deviation of swing / sqrt(2 n).
+    least = window.swings / np.sqrt(2.0 * window.signal.shape[1])
+    rows = np.flatnonzero(_SURE * least < check.limit)
+    if rows.size == 0:
+        return ()
     return tuple(
-        found("flat", ReasonCode.LEAD_FLAT, check, lead=name, value=float(deviation))
-        for name, deviation in zip(window.lead_names, window.signal.std(axis=1), strict=True)
-        if deviation < check.limit
+        found("flat", ReasonCode.LEAD_FLAT, check, lead=window.lead_names[row], value=float(value))
+        for row, value in zip(rows, window.signal[rows].std(axis=1), strict=True)
+        if value < check.limit
     )
 
 
@@ -86,10 +106,11 @@ def constant_run(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """A lead that stands still for longer than the limit (s): disconnected, railed or filled up."""
     check = quality.constant_run
     longer_than = int(check.limit * window.sampling_frequency)
-    runs_s = [_longest_run(lead, longer_than) / window.sampling_frequency for lead in window.signal]
+    rows = rows_that_may_stand(window.signal, longer_than)
+    runs_s = [longest_run(window.signal[row]) / window.sampling_frequency for row in rows]
     return tuple(
-        found("constant_run", ReasonCode.LEAD_FLAT, check, lead=name, value=run_s)
-        for name, run_s in zip(window.lead_names, runs_s, strict=True)
+        found("constant_run", ReasonCode.LEAD_FLAT, check, lead=window.lead_names[row], value=run_s)
+        for row, run_s in zip(rows, runs_s, strict=True)
         if run_s > check.limit
     )
 
@@ -103,34 +124,15 @@ def saturation(window: Window, quality: Quality) -> tuple[Finding, ...]:
     """
     check = quality.saturation
     shortest = max(3, round(_CLIPPED_S * window.sampling_frequency))
+    longer_than = _SURE * check.limit * window.sampling_frequency
+    rows = rows_that_may_touch(window.signal, window.lowest, window.highest, shortest, longer_than)
     times_s = [
-        _samples_at_extremes(lead, shortest) / window.sampling_frequency for lead in window.signal
+        samples_at_extremes(window.signal[row], shortest) / window.sampling_frequency
+        for row in rows
     ]
+    reason = ReasonCode.LEAD_SATURATED
     return tuple(
-        found("saturation", ReasonCode.LEAD_SATURATED, check, lead=name, value=time_s)
-        for name, time_s in zip(window.lead_names, times_s, strict=True)
+        found("saturation", reason, check, lead=window.lead_names[row], value=time_s)
+        for row, time_s in zip(rows, times_s, strict=True)
         if time_s > check.limit
     )
-
-
-def _samples_at_extremes(lead: Millivolts, shortest: int) -> int:
-    """Samples in stretches of at least `shortest` at the lead's maximum or minimum."""
-    n_samples = 0
-    for extreme in {float(lead.max()), float(lead.min())}:
-        at = np.flatnonzero(lead == extreme)
-        if at.size >= shortest:
-            ends = np.flatnonzero(np.diff(at) > 1)
-            lengths = np.diff(np.concatenate(([-1], ends, [at.size - 1])))
-            n_samples += int(lengths[lengths >= shortest].sum())
-    return n_samples
-
-
-def _longest_run(lead: Millivolts, longer_than: int) -> int:
-    """Samples of the longest stretch of equal values; 0 if none is `longer_than`, quickly."""
-    stride = max(longer_than // 3, 1)
-    few = lead[::stride]
-    if longer_than > 3 and not ((few[2:] == few[1:-1]) & (few[1:-1] == few[:-2])).any():
-        return 0
-    changes = np.flatnonzero(lead[1:] != lead[:-1])
-    edges = np.concatenate(([-1], changes, [lead.size - 1]))
-    return int(np.diff(edges).max())

@@ -7,6 +7,8 @@ from typing import Self
 import numpy as np
 
 from ecgbatch.quality.beats import Beats, find_beats
+from ecgbatch.quality.ranks import median
+from ecgbatch.quality.runs import Rows
 from ecgbatch.quality.spectrum import Spectrum
 from ecgbatch.records import Millivolts, Recording
 from ecgbatch.terms import WINDOW_S
@@ -14,7 +16,10 @@ from ecgbatch.terms import WINDOW_S
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The first 10 s in mV, (n_leads, n_samples), beside the whole recording's duration in s."""
+    """The first 10 s in mV, (n_leads, n_samples), beside the whole recording's duration in s.
+
+    What is measured needs samples, and numbers (`is_measurable`).
+    """
 
     signal: Millivolts = field(repr=False)
     lead_names: tuple[str, ...]
@@ -39,21 +44,50 @@ class Window:
         return samples
 
     @cached_property
-    def centred(self) -> Millivolts:
-        """Each lead without its median, which is the offset of the electrode."""
-        centred: Millivolts = self.signal - np.median(self.signal, axis=1, keepdims=True)
-        return centred
+    def highest(self) -> Millivolts:
+        """The largest value of each lead, (n_leads,) in mV; NaN where one of them is."""
+        highest: Millivolts = self.signal.max(axis=1)
+        return highest
 
     @cached_property
-    def peaks(self) -> Millivolts:
-        """Largest distance of each lead from its median, (n_leads,) in mV."""
-        peaks: Millivolts = np.maximum(self.centred.max(axis=1), -self.centred.min(axis=1))
+    def lowest(self) -> Millivolts:
+        """The smallest value of each lead, (n_leads,) in mV; NaN where one of them is."""
+        lowest: Millivolts = self.signal.min(axis=1)
+        return lowest
+
+    @cached_property
+    def swings(self) -> Millivolts:
+        """From the lowest to the highest value of each lead, (n_leads,) in mV."""
+        swings: Millivolts = self.highest - self.lowest
+        return swings
+
+    @cached_property
+    def is_measurable(self) -> bool:
+        """There are samples, and each is a number."""
+        if self.signal.size == 0:
+            return False
+        return bool(np.isfinite([self.highest, self.lowest]).all())
+
+    @cached_property
+    def centred(self) -> Millivolts:
+        """Each lead without its median, which is the offset of the electrode."""
+        centred: Millivolts = self.signal - median(self.signal)[:, None]
+        return centred
+
+    def peaks(self, rows: Rows) -> Millivolts:
+        """Largest distance of each of these leads from its median, (n,) in mV."""
+        medians = median(self.signal[rows])
+        peaks: Millivolts = np.maximum(self.highest[rows] - medians, medians - self.lowest[rows])
         return peaks
+
+    def rows_beyond(self, limit_mv: float) -> Rows:
+        """Leads that may be farther from their median than that: none is by more than its swing."""
+        return np.flatnonzero(self.swings > limit_mv)
 
     @cached_property
     def spectrum(self) -> Spectrum:
-        """The centred signal in frequency."""
-        return Spectrum.of(self.centred, self.sampling_frequency)
+        """The signal in frequency."""
+        return Spectrum.of(self.signal, self.sampling_frequency)
 
     @cached_property
     def beats(self) -> Beats:
