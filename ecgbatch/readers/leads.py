@@ -1,8 +1,9 @@
 """Leads by name: what a vendor calls them, and the limb leads that follow from two others."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -29,6 +30,8 @@ _MIXTURE = {
     "aVF": (-0.5, 1.0),
 }
 
+_Mixture = tuple[tuple[float, str], tuple[float, str]]
+"""Two shares, each with its lead."""
 
 _ENOUGH_LIMB_LEADS = 2
 """The other four follow from any two."""
@@ -76,14 +79,19 @@ def stack_leads(leads: Iterable[tuple[str, Millivolts]]) -> StackedLeads:
         raise Refusal(ReasonCode.LEAD_MISSING)
     if len({signal.size for signal in stored.values()}) > 1:
         raise InputFault(ReasonCode.LEAD_LENGTHS_DIFFER)
-    derived = _derive_limb_leads(stored)
-    every = stored | derived
-    names = tuple(name for name in LEADS if name in every)
-    return StackedLeads(
-        signal=np.stack([every[name] for name in names]),
-        names=names,
-        derived=tuple(name for name in names if name in derived),
-    )
+    mixtures = _mixtures(stored)
+    names = tuple(name for name in LEADS if name in stored or name in mixtures)
+    derived = tuple(name for name in names if name in mixtures)
+    whole = _matrix_of([stored[name] for name in names]) if not derived else None
+    if whole is not None:
+        return StackedLeads(whole, names, derived)
+    signal = np.empty((len(names), next(iter(stored.values())).size))
+    for name, row in zip(names, signal, strict=True):
+        if name in stored:
+            row[:] = stored[name]
+        else:
+            _mix(row, mixtures[name], stored)
+    return StackedLeads(signal, names, derived)
 
 
 def _by_name(leads: Iterable[tuple[str, Millivolts]]) -> dict[str, Millivolts]:
@@ -95,15 +103,39 @@ def _by_name(leads: Iterable[tuple[str, Millivolts]]) -> dict[str, Millivolts]:
     return stored
 
 
-def _derive_limb_leads(stored: dict[str, Millivolts]) -> dict[str, Millivolts]:
+def _matrix_of(rows: Sequence[Millivolts]) -> Millivolts | None:
+    """The matrix that all of `rows` are, in order, as a reader of whole frames has them."""
+    matrix = rows[0].base
+    if not isinstance(matrix, np.ndarray) or matrix.shape != (len(rows), rows[0].size):
+        return None
+    if matrix.dtype != np.float64 or not matrix.flags.c_contiguous:
+        return None
+    ends = zip(rows, matrix, strict=True)
+    is_whole = all(row.base is matrix and _place(row) == _place(own) for row, own in ends)
+    return matrix if is_whole else None
+
+
+def _place(row: Millivolts) -> tuple[int, tuple[int, ...]]:
+    return row.__array_interface__["data"][0], row.strides
+
+
+def _mixtures(stored: Mapping[str, Millivolts]) -> dict[str, _Mixture]:
+    """How each limb lead that is not stored follows from two that are."""
     pair = next(combinations([name for name in _MIXTURE if name in stored], 2), None)
     if pair is None:
         return {}
-    missing = [name for name in _MIXTURE if name not in stored]
-    return {name: _mix(name, pair, stored) for name in missing}
+    return {name: _mixture(name, *pair) for name in _MIXTURE if name not in stored}
 
 
-def _mix(name: str, pair: tuple[str, str], stored: dict[str, Millivolts]) -> Millivolts:
-    basis = np.array([_MIXTURE[pair[0]], _MIXTURE[pair[1]]])
-    first, second = np.linalg.solve(basis.T, np.array(_MIXTURE[name]))
-    return np.asarray(first * stored[pair[0]] + second * stored[pair[1]], dtype=np.float64)
+@cache
+def _mixture(name: str, one: str, other: str) -> _Mixture:
+    basis = np.array([_MIXTURE[one], _MIXTURE[other]])
+    first, second = np.linalg.solve(basis.T, np.array(_MIXTURE[name])).tolist()
+    return (first, one), (second, other)
+
+
+def _mix(row: Millivolts, mixture: _Mixture, stored: Mapping[str, Millivolts]) -> None:
+    """Write into `row`."""
+    (first, one), (second, other) = mixture
+    np.multiply(stored[one], first, out=row)
+    row += stored[other] * second

@@ -1,6 +1,8 @@
 """What the XML readers of single vendors share: lists of numbers, stated ages, findings."""
 
+import base64
 import re
+from binascii import a2b_base64
 from collections.abc import Iterable
 
 import numpy as np
@@ -63,6 +65,34 @@ def _counts(numbers: list[str], places: int) -> Counts:
         return np.rint(values * 10.0**places).astype(np.int64)
     except (ValueError, OverflowError):
         raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED) from None
+
+
+def base64_content(text: str) -> bytes:
+    """The bytes that a text of an XML document writes in base64, with blanks between.
+
+    Raises:
+        InputFault: `sample_data_damaged`.
+    """
+    try:
+        content = a2b_base64(text) if text.isascii() else b""
+    except ValueError:
+        content = b""
+    # That function passes over whatever is no base64: then bytes are missing.
+    if content and len(content) == _n_bytes(text):
+        return content
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED) from None
+
+
+def _n_bytes(text: str) -> int:
+    """How many bytes there are if every character but blanks belongs to them; else -1."""
+    codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    groups, rest = divmod(int(np.count_nonzero(codes > ord(" "))), 4)
+    end = text[-3:].rstrip()
+    padding = 2 if end.endswith("==") else int(end.endswith("="))
+    return -1 if rest else 3 * groups - padding
 
 
 def whole_number(text: str, name: str) -> int | None:

@@ -7,7 +7,6 @@ is what the parser sees, whatever the declaration says.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from lxml import etree
@@ -52,17 +51,18 @@ class Node:
     It looks into the parsed document and copies nothing: most of a document is never asked for.
     """
 
-    __slots__ = ("_element", "name")
+    __slots__ = ("_element",)
 
     def __init__(self, element: etree._Element) -> None:
         self._element = element
-        self.name = _local(element)
+
+    @property
+    def name(self) -> str:
+        return _local(self._element)
 
     @property
     def text(self) -> str:
-        element = self._element
-        text = element.text or ""
-        return text + "".join(child.tail or "" for child in element) if len(element) else text
+        return _text(self._element)
 
     @property
     def nodes(self) -> tuple["Node", ...]:
@@ -70,6 +70,15 @@ class Node:
 
     def children(self, name: str) -> Iterator["Node"]:
         return map(Node, self._element.iterchildren("{*}" + name))
+
+    def fields(self) -> dict[str, str]:
+        """Stripped text of each child by its name, of several of one name the first."""
+        fields: dict[str, str] = {}
+        for element in self._element:
+            name = _local(element)
+            if name not in fields:
+                fields[name] = _text(element).strip()
+        return fields
 
     def text_at(self, *path: str) -> str:
         """Stripped text of the first element at `path`; empty where there is none."""
@@ -188,28 +197,29 @@ def _build(document: XmlText) -> Node:
 
 def _refuse_excess(content: bytes) -> None:
     """Before anything is built: no document within the limits has as many marks."""
-    if _count(content, b"<") > 2 * MAX_ELEMENTS + _OTHER_MARKS:
+    if _has_more(content, b"<", 2 * MAX_ELEMENTS + _OTHER_MARKS):
         raise InputFault(ReasonCode.XML_LIMIT)
-    if _count(content, b"=") > MAX_ATTRIBUTES + _OTHER_MARKS:
+    if _has_more(content, b"=", MAX_ATTRIBUTES + _OTHER_MARKS):
         raise InputFault(ReasonCode.XML_LIMIT, "attributes")
 
 
-def _count(content: bytes, mark: bytes) -> int:
-    """As `content.count(mark)`, many times as fast."""
-    return int(np.count_nonzero(np.frombuffer(content, dtype=np.uint8) == ord(mark)))
+def _has_more(content: bytes, mark: bytes, limit: int) -> bool:
+    """As `content.count(mark) > limit`, many times as fast."""
+    if len(content) <= limit:
+        return False
+    return int(np.count_nonzero(np.frombuffer(content, dtype=np.uint8) == ord(mark))) > limit
 
 
 def _check(root: etree._Element, content: bytes) -> None:
     """Refuse what the tree shows; it is only asked what `content` does not rule out already."""
     if b"&" in content and next(root.iter(etree.Entity), None) is not None:
         raise InputFault(ReasonCode.XML_ENTITY)  # a reference that was not expanded
-    n_equals = _count(content, b"=")
-    if n_equals > MAX_ATTRIBUTES_PER_ELEMENT and _TOO_WIDE(root):
+    if _has_more(content, b"=", MAX_ATTRIBUTES_PER_ELEMENT) and _TOO_WIDE(root):
         raise InputFault(ReasonCode.XML_LIMIT, "attributes")
     has_many = len(content) > MAX_ELEMENTS * _LEAST_ELEMENT and _N_ELEMENTS(root) > MAX_ELEMENTS
     if has_many or _TOO_DEEP(root):
         raise InputFault(ReasonCode.XML_LIMIT)
-    if n_equals > MAX_ATTRIBUTES and _N_ATTRIBUTES(root) > MAX_ATTRIBUTES:
+    if _has_more(content, b"=", MAX_ATTRIBUTES) and _N_ATTRIBUTES(root) > MAX_ATTRIBUTES:
         raise InputFault(ReasonCode.XML_LIMIT, "attributes")
 
 
@@ -228,3 +238,8 @@ def _end_of_doctype(text: str) -> int:
 
 def _local(element: etree._Element) -> str:
     return str(element.tag).rpartition("}")[2]
+
+
+def _text(element: etree._Element) -> str:
+    text = element.text or ""
+    return text + "".join(child.tail or "" for child in element) if len(element) else text

@@ -26,14 +26,16 @@ _DECLARED = re.compile(r"""\A<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"']*)["']""")
 _DECLARATION = re.compile(r"\A<\?xml\s.*?\?>", re.DOTALL)
 _ILLEGAL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FIRST_PRINTABLE = 32
-_LEGAL_CONTROLS = b"\t\n\r"
+_LEGAL_CONTROLS = b"\n\r\t"
 
 
 @dataclass(frozen=True, slots=True)
 class XmlText:
-    """A document behind its mark and declaration, as text and as the same in UTF-8.
+    """A document as text and as UTF-8.
 
     Attributes:
+        text: behind its mark; the declaration may still stand there, as it may in any prolog.
+        utf_8: behind its mark and its declaration.
         is_repaired: it was not in the encoding it declares, or had characters that are illegal.
     """
 
@@ -60,18 +62,17 @@ def decoded(content: bytes) -> XmlText:
     whole, n_bytes, codec = _first_that_fits(content, candidates)
     family = codec.removesuffix("-le").removesuffix("-be")
     is_mislabelled = family != declared if declared else codec != candidates[0]
-    marked = whole.removeprefix("\ufeff")
-    declaration = _DECLARATION.match(marked)
-    text = marked[declaration.end() :] if declaration else marked
-    if codec == "utf-8":  # what is decoded already need not be encoded again
-        start = len(_BOM) * content.startswith(_BOM)
-        start += len(declaration[0].encode()) if declaration else 0
-        utf_8 = content[start:n_bytes]
+    text = whole.removeprefix("\ufeff")
+    declaration = _DECLARATION.match(text)
+    start = declaration.end() if declaration else 0
+    if codec == "utf-8":  # the bytes are there already
+        before = len(_BOM) * content.startswith(_BOM) + len(text[:start].encode())
+        utf_8 = content[before:n_bytes]
     else:
-        utf_8 = text.encode()
+        utf_8 = text[start:].encode()
     if _is_legal(text, utf_8):
         return XmlText(text, utf_8, is_mislabelled)
-    legal = _ILLEGAL.sub("", text)
+    legal = _ILLEGAL.sub("", text[start:])
     return XmlText(legal, legal.encode(), is_repaired=True)
 
 
@@ -80,8 +81,12 @@ def _is_legal(text: str, utf_8: bytes) -> bool:
     if "\ufffe" in text or "\uffff" in text:
         return False
     codes = np.frombuffer(utf_8, dtype=np.uint8)
-    n_legal = sum(np.count_nonzero(codes == control) for control in _LEGAL_CONTROLS)
-    return n_legal == np.count_nonzero(codes < _FIRST_PRINTABLE)
+    n_controls = np.count_nonzero(codes < _FIRST_PRINTABLE)
+    for control in _LEGAL_CONTROLS:
+        if not n_controls:
+            break
+        n_controls -= np.count_nonzero(codes == control)
+    return not n_controls
 
 
 def _candidates(content: bytes, declared: str | None) -> tuple[str, ...]:
