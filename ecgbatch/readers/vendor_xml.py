@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ecgbatch.errors import InputFault
+from ecgbatch.readers.number_lists import whole_numbers
 from ecgbatch.readers.scaling import StoredLead, plain_number, without_invalid
 from ecgbatch.readers.xml import Document, Node
 from ecgbatch.records import Counts, Finding
@@ -44,6 +45,9 @@ def decimals(text: str, declared: int | None) -> tuple[Counts, int]:
     Raises:
         InputFault: `sample_data_damaged`, `size_mismatch`.
     """
+    whole = whole_numbers(text, commas=True)
+    if whole is not None and declared in {None, whole.size}:
+        return whole, 0
     entries = [entry.strip() for entry in text.split(",")]
     numbers = [entry for entry in entries if entry]
     if _NOT_IN_NUMBERS.search(text) or max(map(len, numbers), default=0) > _MAX_CHARACTERS:
