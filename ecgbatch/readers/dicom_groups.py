@@ -45,12 +45,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A multiplex group.
-
-    Attributes:
-        type: a numpy type string, None for one that is not read.
-        channels: empty for a group that is not original: nothing of it is used.
-    """
+    """A multiplex group; `type` is a numpy type string, None for one that is not read."""
 
     is_original: bool
     n_channels: int
@@ -90,12 +85,11 @@ def _group(item: "Dataset", is_little_endian: bool) -> Group:
     bits = _number(item, "WaveformBitsAllocated")
     interpretation = str(item.get("WaveformSampleInterpretation", "")).strip()
     type_name = _TYPES.get((interpretation, int(bits or 0)))
-    is_original = originality == "ORIGINAL" and _NOT_RHYTHM.search(label) is None
-    definitions = (item.get("ChannelDefinitionSequence") or ()) if is_original else ()
+    definitions = item.get("ChannelDefinitionSequence") or ()
     content = item.get("WaveformData")
     padding = item.get("WaveformPaddingValue")
     return Group(
-        is_original=is_original,
+        is_original=originality == "ORIGINAL" and _NOT_RHYTHM.search(label) is None,
         n_channels=int(_number(item, "NumberOfWaveformChannels") or 0),
         n_samples=int(_number(item, "NumberOfWaveformSamples") or 0),
         frequency=_number(item, "SamplingFrequency"),
