@@ -1,7 +1,7 @@
 """Leads by name: what a vendor calls them, and the limb leads that follow from two others."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import combinations
@@ -12,7 +12,7 @@ from ecgbatch.errors import InputFault, Refusal
 from ecgbatch.records import Millivolts
 from ecgbatch.terms import LEADS, ReasonCode
 
-_STANDARD = {name.upper(): name for name in LEADS}
+_STANDARD = {spelling: name for name in LEADS for spelling in (name, name.upper())}
 _VENDOR_NAME = re.compile(
     r"(?:ECG\s+)?(?:LEAD\s+)?(?:(?:MDC|NOM)_ECG_LEAD_)?"
     r"(?P<name>[A-Z0-9]+)"
@@ -51,6 +51,8 @@ def standard_name(text: str) -> str | None:
 
     A negated lead (`-aVR`) and leads beyond the twelve (V7, V3R, vx) have none.
     """
+    if text in _STANDARD:
+        return _STANDARD[text]
     match = _VENDOR_NAME.fullmatch(text.strip().upper())
     return _STANDARD.get(match["name"]) if match else None
 
@@ -62,11 +64,15 @@ def n_usable(names: Iterable[str | None]) -> int:
     return len(known) + (len(_MIXTURE) - n_limb if n_limb >= _ENOUGH_LIMB_LEADS else 0)
 
 
-def stack_leads(leads: Iterable[tuple[str, Millivolts]]) -> StackedLeads:
+def stack_leads(
+    leads: Iterable[tuple[str, Millivolts]], together: Millivolts | None = None
+) -> StackedLeads:
     """Put stored leads into LEADS order and derive the limb leads that are not stored.
 
     Args:
         leads: standard name and (n_samples,) in mV, in any order.
+        together: the same signals as one matrix, row by row, from a reader that has one: it is
+            the result as it stands if nothing has to be moved or derived.
 
     A missing chest lead stays missing: whether that refuses is not decided here.
 
@@ -82,9 +88,8 @@ def stack_leads(leads: Iterable[tuple[str, Millivolts]]) -> StackedLeads:
     mixtures = _mixtures(stored)
     names = tuple(name for name in LEADS if name in stored or name in mixtures)
     derived = tuple(name for name in names if name in mixtures)
-    whole = _matrix_of([stored[name] for name in names]) if not derived else None
-    if whole is not None:
-        return StackedLeads(whole, names, derived)
+    if together is not None and names == tuple(stored):
+        return StackedLeads(together, names, derived)
     signal = np.empty((len(names), next(iter(stored.values())).size))
     for name, row in zip(names, signal, strict=True):
         if name in stored:
@@ -101,22 +106,6 @@ def _by_name(leads: Iterable[tuple[str, Millivolts]]) -> dict[str, Millivolts]:
             raise InputFault(ReasonCode.LEAD_DUPLICATED, name)
         stored[name] = signal
     return stored
-
-
-def _matrix_of(rows: Sequence[Millivolts]) -> Millivolts | None:
-    """The matrix that all of `rows` are, in order, as a reader of whole frames has them."""
-    matrix = rows[0].base
-    if not isinstance(matrix, np.ndarray) or matrix.shape != (len(rows), rows[0].size):
-        return None
-    if matrix.dtype != np.float64 or not matrix.flags.c_contiguous:
-        return None
-    ends = zip(rows, matrix, strict=True)
-    is_whole = all(row.base is matrix and _place(row) == _place(own) for row, own in ends)
-    return matrix if is_whole else None
-
-
-def _place(row: Millivolts) -> tuple[int, tuple[int, ...]]:
-    return row.__array_interface__["data"][0], row.strides
 
 
 def _mixtures(stored: Mapping[str, Millivolts]) -> dict[str, _Mixture]:

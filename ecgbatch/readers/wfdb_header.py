@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import StringIO
 from itertools import islice
+from typing import NamedTuple
 
 from ecgbatch.errors import Incomplete, InputFault
 from ecgbatch.readers.leads import standard_name
@@ -54,8 +55,7 @@ _NEXT_LINE_START = re.compile(r"[^ \t]+[ \t]+\d", re.ASCII)
 """A signal file and its format, or a segment and its length."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignalLine:
+class SignalLine(NamedTuple):
     """One signal as declared. `gain` is counts per unit; what is not stated is None.
 
     Attributes:

@@ -64,11 +64,15 @@ def test_list_is_plain_or_left_to_be_read_with_care(text: str, commas: bool) -> 
         assert read.tolist() == [int(part) for part in parts]
 
 
-def test_rows_of_one_matrix_are_the_signal_itself_only_in_their_order() -> None:
-    matrix = np.arange(36.0).reshape(12, 3).copy()
-    assert stack_leads(zip(LEADS, matrix, strict=True)).signal is matrix
+def test_matrix_of_a_reader_is_the_signal_itself_only_if_nothing_is_moved_or_derived() -> None:
+    matrix = np.arange(36.0).reshape(12, 3)
+    assert stack_leads(zip(LEADS, matrix, strict=True), matrix).signal is matrix
 
-    for rows in (matrix[::-1], matrix[:, ::-1], [*matrix[:11], matrix[0]], list(matrix + 1)):
-        stacked = stack_leads(zip(LEADS, rows, strict=True))
-        assert stacked.signal is not matrix
-        np.testing.assert_array_equal(stacked.signal, rows)
+    for names in (LEADS[::-1], (*LEADS[1::-1], *LEADS[2:]), LEADS[1:7], ("V1", *LEADS[:2])):
+        rows = matrix[: len(names)]
+        stacked = stack_leads(zip(names, rows, strict=True), rows)
+        expected = stack_leads(zip(names, rows, strict=True))
+        assert stacked.names == expected.names
+        np.testing.assert_array_equal(stacked.signal, expected.signal)
+        for name, row in zip(names, rows, strict=True):
+            np.testing.assert_array_equal(stacked.signal[stacked.names.index(name)], row)
