@@ -11,6 +11,7 @@ from ecgbatch.errors import InputFault, Refusal
 from ecgbatch.readers.aecg_identity import read_identity, read_statements
 from ecgbatch.readers.assembly import assemble, refusals_of
 from ecgbatch.readers.leads import n_usable, standard_name
+from ecgbatch.readers.number_lists import whole_numbers
 from ecgbatch.readers.scaling import (
     MIN_SAMPLING_FREQUENCY,
     StoredLead,
@@ -234,6 +235,16 @@ def _millivolts(value: Node, name: str, absent: ReasonCode) -> float:
 
 def _digits(text: str) -> NDArray[np.float64]:
     """Whole or decimal numbers between blanks and line breaks, (n_samples,)."""
+    whole = whole_numbers(text)
+    digits = _decimals(text) if whole is None else whole.astype(np.float64)
+    if digits.size > MAX_VALUES:
+        raise InputFault(ReasonCode.XML_LIMIT, "values")
+    if np.abs(digits).max() > _MAX_COUNT:
+        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "digits")
+    return digits
+
+
+def _decimals(text: str) -> NDArray[np.float64]:
     if _NOT_IN_NUMBERS.search(text):
         raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "digits")
     numbers = text.split()
@@ -244,9 +255,6 @@ def _digits(text: str) -> NDArray[np.float64]:
     if max(map(len, numbers)) > _MAX_CHARACTERS:
         raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "digits")
     try:
-        digits = np.array([float(number) for number in numbers])
+        return np.array([float(number) for number in numbers])
     except ValueError:
         raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "digits") from None
-    if np.abs(digits).max() > _MAX_COUNT:
-        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "digits")
-    return digits

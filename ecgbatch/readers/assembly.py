@@ -8,7 +8,7 @@ from ecgbatch.readers.digests import signal_digest
 from ecgbatch.readers.leads import stack_leads
 from ecgbatch.readers.scaling import StoredLead
 from ecgbatch.readers.statements import statement_normal
-from ecgbatch.records import Finding, Identity, Letterhead, Recording, RefusedECG
+from ecgbatch.records import Finding, Identity, Letterhead, Millivolts, Recording, RefusedECG
 
 
 def assemble(
@@ -17,6 +17,7 @@ def assemble(
     stored: Sequence[StoredLead],
     sampling_frequency: float,
     *,
+    together: Millivolts | None = None,
     identity: Identity | None = None,
     statements: tuple[str, ...] = (),
     findings: tuple[Finding, ...] = (),
@@ -26,13 +27,14 @@ def assemble(
     Args:
         reader: its NAME, which is the format's too; `version` its VERSION.
         stored: the standard leads that the file has, in any order.
+        together: their signals as one matrix, row by row, from a reader that has one.
 
     Raises:
         InputFault: a lead stands there twice, or the lengths differ.
         RefusedECG: `lead_missing`, if there is no standard lead at all.
     """
     with refusals_of(reader, version, lambda: identity or Identity(), lambda: statements):
-        stacked = stack_leads((lead.name, lead.millivolts) for lead in stored)
+        stacked = stack_leads(((lead.name, lead.millivolts) for lead in stored), together)
     return Recording(
         signal=stacked.signal,
         lead_names=stacked.names,

@@ -1,8 +1,9 @@
 """Leads by name: what a vendor calls them, and the limb leads that follow from two others."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +12,7 @@ from ecgbatch.errors import InputFault, Refusal
 from ecgbatch.records import Millivolts
 from ecgbatch.terms import LEADS, ReasonCode
 
-_STANDARD = {name.upper(): name for name in LEADS}
+_STANDARD = {spelling: name for name in LEADS for spelling in (name, name.upper())}
 _VENDOR_NAME = re.compile(
     r"(?:ECG\s+)?(?:LEAD\s+)?(?:(?:MDC|NOM)_ECG_LEAD_)?"
     r"(?P<name>[A-Z0-9]+)"
@@ -29,6 +30,8 @@ _MIXTURE = {
     "aVF": (-0.5, 1.0),
 }
 
+_Mixture = tuple[tuple[float, str], tuple[float, str]]
+"""Two shares, each with its lead."""
 
 _ENOUGH_LIMB_LEADS = 2
 """The other four follow from any two."""
@@ -48,6 +51,8 @@ def standard_name(text: str) -> str | None:
 
     A negated lead (`-aVR`) and leads beyond the twelve (V7, V3R, vx) have none.
     """
+    if text in _STANDARD:
+        return _STANDARD[text]
     match = _VENDOR_NAME.fullmatch(text.strip().upper())
     return _STANDARD.get(match["name"]) if match else None
 
@@ -59,11 +64,15 @@ def n_usable(names: Iterable[str | None]) -> int:
     return len(known) + (len(_MIXTURE) - n_limb if n_limb >= _ENOUGH_LIMB_LEADS else 0)
 
 
-def stack_leads(leads: Iterable[tuple[str, Millivolts]]) -> StackedLeads:
+def stack_leads(
+    leads: Iterable[tuple[str, Millivolts]], together: Millivolts | None = None
+) -> StackedLeads:
     """Put stored leads into LEADS order and derive the limb leads that are not stored.
 
     Args:
         leads: standard name and (n_samples,) in mV, in any order.
+        together: the same signals as one matrix, row by row, from a reader that has one: it is
+            the result as it stands if nothing has to be moved or derived.
 
     A missing chest lead stays missing: whether that refuses is not decided here.
 
@@ -76,14 +85,18 @@ def stack_leads(leads: Iterable[tuple[str, Millivolts]]) -> StackedLeads:
         raise Refusal(ReasonCode.LEAD_MISSING)
     if len({signal.size for signal in stored.values()}) > 1:
         raise InputFault(ReasonCode.LEAD_LENGTHS_DIFFER)
-    derived = _derive_limb_leads(stored)
-    every = stored | derived
-    names = tuple(name for name in LEADS if name in every)
-    return StackedLeads(
-        signal=np.stack([every[name] for name in names]),
-        names=names,
-        derived=tuple(name for name in names if name in derived),
-    )
+    mixtures = _mixtures(stored)
+    names = tuple(name for name in LEADS if name in stored or name in mixtures)
+    derived = tuple(name for name in names if name in mixtures)
+    if together is not None and names == tuple(stored):
+        return StackedLeads(together, names, derived)
+    signal = np.empty((len(names), next(iter(stored.values())).size))
+    for name, row in zip(names, signal, strict=True):
+        if name in stored:
+            row[:] = stored[name]
+        else:
+            _mix(row, mixtures[name], stored)
+    return StackedLeads(signal, names, derived)
 
 
 def _by_name(leads: Iterable[tuple[str, Millivolts]]) -> dict[str, Millivolts]:
@@ -95,15 +108,23 @@ def _by_name(leads: Iterable[tuple[str, Millivolts]]) -> dict[str, Millivolts]:
     return stored
 
 
-def _derive_limb_leads(stored: dict[str, Millivolts]) -> dict[str, Millivolts]:
+def _mixtures(stored: Mapping[str, Millivolts]) -> dict[str, _Mixture]:
+    """How each limb lead that is not stored follows from two that are."""
     pair = next(combinations([name for name in _MIXTURE if name in stored], 2), None)
     if pair is None:
         return {}
-    missing = [name for name in _MIXTURE if name not in stored]
-    return {name: _mix(name, pair, stored) for name in missing}
+    return {name: _mixture(name, *pair) for name in _MIXTURE if name not in stored}
 
 
-def _mix(name: str, pair: tuple[str, str], stored: dict[str, Millivolts]) -> Millivolts:
-    basis = np.array([_MIXTURE[pair[0]], _MIXTURE[pair[1]]])
-    first, second = np.linalg.solve(basis.T, np.array(_MIXTURE[name]))
-    return np.asarray(first * stored[pair[0]] + second * stored[pair[1]], dtype=np.float64)
+@cache
+def _mixture(name: str, one: str, other: str) -> _Mixture:
+    basis = np.array([_MIXTURE[one], _MIXTURE[other]])
+    first, second = np.linalg.solve(basis.T, np.array(_MIXTURE[name])).tolist()
+    return (first, one), (second, other)
+
+
+def _mix(row: Millivolts, mixture: _Mixture, stored: Mapping[str, Millivolts]) -> None:
+    """Write into `row`."""
+    (first, one), (second, other) = mixture
+    np.multiply(stored[one], first, out=row)
+    row += stored[other] * second

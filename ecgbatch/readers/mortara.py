@@ -1,7 +1,5 @@
 """Mortara / Welch Allyn / Burdick ELI Link XML: the rhythm channels, never the typical cycle."""
 
-import base64
-import binascii
 import re
 from datetime import date, datetime
 
@@ -17,7 +15,13 @@ from ecgbatch.readers.scaling import (
     checked_sampling_frequency,
     plain_number,
 )
-from ecgbatch.readers.vendor_xml import reader_findings, stated_age, stored_lead, whole_number
+from ecgbatch.readers.vendor_xml import (
+    base64_content,
+    reader_findings,
+    stated_age,
+    stored_lead,
+    whole_number,
+)
 from ecgbatch.readers.xml import Node, parse_xml, root_name
 from ecgbatch.records import Counts, Identity, Recording, RecordingBytes
 from ecgbatch.terms import ReasonCode
@@ -101,11 +105,7 @@ def _mv_per_count(channel: Node) -> float:
 
 
 def _samples(channel: Node) -> Counts:
-    try:
-        text = "".join(channel.attribute("DATA").split()).encode("ascii")
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED) from None
+    content = base64_content(channel.attribute("DATA"))
     if len(content) % 2:
         raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED)
     counts = np.frombuffer(content, dtype="<i2").astype(np.int64)

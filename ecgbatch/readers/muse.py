@@ -1,8 +1,7 @@
 """GE MUSE RestingECG XML: the rhythm strip, never the median beat."""
 
-import base64
-import binascii
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +16,8 @@ from ecgbatch.readers.scaling import (
     checked_sampling_frequency,
     mv_per_unit,
     plain_number,
-    without_invalid,
 )
+from ecgbatch.readers.vendor_xml import INVALID_COUNT, base64_content
 from ecgbatch.readers.xml import Document, Node, parse_xml, root_name
 from ecgbatch.records import Finding, Recording, RecordingBytes
 from ecgbatch.terms import ReasonCode
@@ -28,7 +27,8 @@ VERSION = "1"
 
 _ROOT = "RestingECG"
 _UNITS = {"MICROVOLTS": "uV", "MILLIVOLTS": "mV"}
-_INVALID_COUNT = -32768
+_Fields = Mapping[str, str]
+"""Texts below one LeadData."""
 _BYTES_PER_SAMPLE = 2
 
 
@@ -58,7 +58,7 @@ def read(source: RecordingBytes) -> Recording:
     statements = _statements(document.root)
     with refusals_of(NAME, VERSION, lambda: read_identity(document.root), lambda: statements):
         waveform = _rhythm(document.root)
-    leads = tuple(_read_lead(node) for node in waveform.children("LeadData"))
+    leads = tuple(_read_lead(node.fields()) for node in waveform.children("LeadData"))
     stored = tuple(lead.stored for lead in leads if lead.stored)
     frequency = _sampling_frequency(waveform)
     return assemble(
@@ -94,7 +94,7 @@ def _rhythm(root: Node) -> Node:
     ]
     if not strips:
         raise Refusal(ReasonCode.NO_RHYTHM_WAVEFORM)
-    strip = max(strips, key=_usable)
+    strip = max(strips, key=_usable) if len(strips) > 1 else strips[0]
     if strip.text_at("SampleType") not in {"", "CONTINUOUS_SAMPLES"}:
         raise InputFault(ReasonCode.XML_VARIANT_UNSUPPORTED, "SampleType")
     return strip
@@ -116,61 +116,65 @@ def _sampling_frequency(waveform: Node) -> float:
     return checked_sampling_frequency(base * 10.0 ** int(exponent))
 
 
-def _read_lead(node: Node) -> _Lead:
-    name = standard_name(node.text_at("LeadID"))
-    _refuse_offsets(node)
-    content = _samples(node)
-    has_crc = _check_crc(node, content)
+def _read_lead(fields: _Fields) -> _Lead:
+    name = standard_name(fields.get("LeadID", ""))
+    _refuse_offsets(fields)
+    content = _samples(fields)
+    has_crc = _check_crc(fields, content)
     if name is None:
         return _Lead(None, has_crc, is_off=False)
-    mv_per_count = _mv_per_count(node)
-    stored = np.frombuffer(content, dtype="<i2").astype(np.int64)
-    counts = stored - _whole_number(node, "FirstSampleBaseline")
-    is_off = node.text_at("LeadOff").upper() == "TRUE"
-    millivolts = without_invalid(counts.astype(np.float64) * mv_per_count, stored == _INVALID_COUNT)
-    return _Lead(StoredLead(name, counts, mv_per_count, millivolts), has_crc, is_off)
+    is_off = fields.get("LeadOff", "").upper() == "TRUE"
+    return _Lead(_stored_lead(name, content, fields), has_crc, is_off)
 
 
-def _mv_per_count(node: Node) -> float:
-    unit = mv_per_unit(_UNITS.get(node.text_at("LeadAmplitudeUnits").upper(), "?"))
-    units_per_bit = plain_number(node.text_at("LeadAmplitudeUnitsPerBit"))
+def _stored_lead(name: str, content: bytes, fields: _Fields) -> StoredLead:
+    mv_per_count = _mv_per_count(fields)
+    stored = np.frombuffer(content, dtype="<i2")
+    baseline = _whole_number(fields, "FirstSampleBaseline")
+    counts = stored.astype(np.int64) - baseline if baseline else stored
+    millivolts = counts.astype(np.float64)
+    millivolts *= mv_per_count
+    if stored.min() == INVALID_COUNT:
+        millivolts[stored == INVALID_COUNT] = np.nan
+    return StoredLead(name, counts, mv_per_count, millivolts)
+
+
+def _mv_per_count(fields: _Fields) -> float:
+    unit = mv_per_unit(_UNITS.get(fields.get("LeadAmplitudeUnits", "").upper(), "?"))
+    units_per_bit = plain_number(fields.get("LeadAmplitudeUnitsPerBit", ""))
     if units_per_bit is None:
         raise InputFault(ReasonCode.GAIN_INVALID)
     return checked_gain(units_per_bit * unit)
 
 
-def _refuse_offsets(node: Node) -> None:
+def _refuse_offsets(fields: _Fields) -> None:
     for name in ("LeadOffsetFirstSample", "LeadTimeOffset"):
-        if plain_number(node.text_at(name) or "0") != 0:
+        if plain_number(fields.get(name) or "0") != 0:
             raise InputFault(ReasonCode.SAMPLE_OFFSET_UNSUPPORTED)
 
 
-def _samples(node: Node) -> bytes:
+def _samples(fields: _Fields) -> bytes:
     """The bytes of the samples, as many as the lead declares."""
-    if (node.text_at("LeadSampleSize") or "2") != str(_BYTES_PER_SAMPLE):
+    if (fields.get("LeadSampleSize") or "2") != str(_BYTES_PER_SAMPLE):
         raise InputFault(ReasonCode.XML_VARIANT_UNSUPPORTED, "LeadSampleSize")
-    try:
-        text = "".join(node.text_at("WaveFormData").split()).encode("ascii")
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED) from None
+    content = base64_content(fields.get("WaveFormData", ""))
     if len(content) % _BYTES_PER_SAMPLE:
         raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED)
-    _check_size(node, "LeadByteCountTotal", len(content))
-    _check_size(node, "LeadSampleCountTotal", len(content) // _BYTES_PER_SAMPLE)
+    _check_size(fields, "LeadByteCountTotal", len(content))
+    _check_size(fields, "LeadSampleCountTotal", len(content) // _BYTES_PER_SAMPLE)
     if not content:
         raise InputFault(ReasonCode.SIZE_MISMATCH, "no samples")
     return content
 
 
-def _check_size(node: Node, name: str, size: int) -> None:
-    if node.text_at(name) and _whole_number(node, name) != size:
+def _check_size(fields: _Fields, name: str, size: int) -> None:
+    if fields.get(name) and _whole_number(fields, name) != size:
         raise InputFault(ReasonCode.SIZE_MISMATCH, name)
 
 
-def _check_crc(node: Node, content: bytes) -> bool:
+def _check_crc(fields: _Fields, content: bytes) -> bool:
     """Whether the lead has a CRC, which then fits; 0 and nothing mean that it has none."""
-    declared = node.text_at("LeadDataCRC32")
+    declared = fields.get("LeadDataCRC32", "")
     if plain_number(declared or "0") == 0:
         return False
     if declared != str(zlib.crc32(content)):
@@ -178,8 +182,8 @@ def _check_crc(node: Node, content: bytes) -> bool:
     return True
 
 
-def _whole_number(node: Node, name: str) -> int:
-    value = plain_number(node.text_at(name) or "0")
+def _whole_number(fields: _Fields, name: str) -> int:
+    value = plain_number(fields.get(name) or "0")
     if value is None or not value.is_integer():
         raise InputFault(ReasonCode.HEADER_INVALID, name)
     return int(value)

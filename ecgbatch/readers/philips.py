@@ -1,7 +1,5 @@
 """Philips SierraECG / PageWriter XML: the parsed waveforms, never the representative beats."""
 
-import base64
-import binascii
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +15,7 @@ from ecgbatch.readers.scaling import (
     checked_sampling_frequency,
     plain_number,
 )
-from ecgbatch.readers.vendor_xml import MAX_VALUES, reader_findings, stored_lead
+from ecgbatch.readers.vendor_xml import MAX_VALUES, base64_content, reader_findings, stored_lead
 from ecgbatch.readers.xml import Node, empty_node, parse_xml, root_name
 from ecgbatch.records import Counts, Recording, RecordingBytes
 from ecgbatch.terms import LEADS, WINDOW_S, ReasonCode
@@ -189,11 +187,7 @@ def _is_compressed(waveform: Node) -> bool:
 
 
 def _stored_counts(waveform: Node, layout: _Layout) -> tuple[Counts, ...]:
-    try:
-        text = "".join(waveform.text.split()).encode("ascii")
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED) from None
+    content = base64_content(waveform.text)
     n_leads = len(layout.labels)
     if layout.is_compressed:
         return decompress(content, n_leads, layout.n_samples)

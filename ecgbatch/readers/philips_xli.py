@@ -3,9 +3,6 @@
 The method is the one that the sierra-ecg-tools project has published for SierraECG files.
 """
 
-from collections.abc import Iterator
-from itertools import islice
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +15,8 @@ _CODE_BITS = 10
 _FIRST_NEW_CODE = 256
 _LAST_CODE = 1022
 """Codes above end the data, and the dictionary grows no further."""
+_N_LEARNED = _LAST_CODE - _FIRST_NEW_CODE + 2
+"""Codes until the dictionary is full."""
 _SINGLE_BYTES = tuple(bytes([value]) for value in range(_FIRST_NEW_CODE))
 _BIAS = 64
 _INT16 = np.iinfo(np.int16)
@@ -49,19 +48,16 @@ def expand(payload: bytes, n_bytes: int) -> bytes:
         InputFault: `size_mismatch` unless exactly `n_bytes` come out; `sample_data_damaged`
             for a code that the dictionary cannot hold yet.
     """
+    # Each code stands for one byte at least.
+    codes = _codes(payload[: 5 * (n_bytes // 4 + 1)])
+    ends = np.flatnonzero(codes > _LAST_CODE)
+    codes = codes[: ends[0]] if ends.size else codes
     table = list(_SINGLE_BYTES)
-    output = bytearray()
-    previous = b""
-    for code in _codes(payload):
-        if code > _LAST_CODE:
-            break
-        entry = _entry(table, code, previous)
-        output += entry
-        if len(output) > n_bytes:
-            raise InputFault(ReasonCode.SIZE_MISMATCH, "more samples than declared")
-        if previous and len(table) <= _LAST_CODE:
-            table.append(previous + entry[:1])
-        previous = entry
+    output = _learned(table, codes[:_N_LEARNED].tolist(), n_bytes)
+    if len(output) + _length(table, codes[_N_LEARNED:]) > n_bytes:
+        raise InputFault(ReasonCode.SIZE_MISMATCH, "more samples than declared")
+    # The table is full now: what is left is only looked up.
+    output += b"".join(map(table.__getitem__, codes[_N_LEARNED:].tolist()))
     if len(output) == n_bytes - 1:
         # An encoder may leave out the low byte of the last word, which no sample depends on.
         output.append(0)
@@ -70,20 +66,39 @@ def expand(payload: bytes, n_bytes: int) -> bytes:
     return bytes(output)
 
 
-def _entry(table: list[bytes], code: int, previous: bytes) -> bytes:
-    if code < len(table):
-        return table[code]
-    if code > len(table) or not previous:
-        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "code")
-    return previous + previous[:1]
+def _learned(table: list[bytes], codes: list[int], n_bytes: int) -> bytearray:
+    """What the first codes stand for; each but the very first adds an entry to `table`."""
+    output = bytearray()
+    previous = b""
+    for code in codes:
+        if code < len(table):
+            entry = table[code]
+        elif len(output) > n_bytes:
+            break  # too many samples come before the damage
+        elif code > len(table) or not previous:
+            raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "code")
+        else:
+            entry = previous + previous[:1]
+        output += entry
+        if previous:
+            table.append(previous + entry[:1])
+        previous = entry
+    return output
 
 
-def _codes(payload: bytes) -> Iterator[int]:
+def _length(table: list[bytes], codes: NDArray[np.integer]) -> int:
+    """Bytes that `codes` stand for, without making them; 0 while the table is not full."""
+    lengths = np.fromiter(map(len, table), np.int64, len(table))
+    return int(lengths[codes].sum()) if len(table) > _LAST_CODE else 0
+
+
+def _codes(payload: bytes) -> NDArray[np.integer]:
     """Whole codes only; four of them stand in five bytes."""
-    words = (payload[at : at + 5].ljust(5, b"\0") for at in range(0, len(payload), 5))
-    numbers = (int.from_bytes(word, "big") for word in words)
-    codes = ((number >> shift) & 0x3FF for number in numbers for shift in (30, 20, 10, 0))
-    return islice(codes, len(payload) * 8 // _CODE_BITS)
+    padded = np.frombuffer(payload + bytes(-len(payload) % 5), dtype=np.uint8)
+    groups = padded.reshape(-1, 5).astype(np.uint16)
+    pairs = groups[:, :-1] << 8 | groups[:, 1:]
+    codes = pairs >> np.array([6, 4, 2, 0], dtype=np.uint16) & 0x3FF
+    return codes.reshape(-1)[: len(payload) * 8 // _CODE_BITS]
 
 
 def _chunk(content: bytes, at: int) -> tuple[bytes, int, int]:

@@ -1,6 +1,7 @@
 """Huffman codes of SCP-ECG: the default table and tables of a file's own (EN 1064, section 2)."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from struct import unpack_from
 
 import numpy as np
@@ -44,6 +45,7 @@ class HuffmanTable:
     value: NDArray[np.int64] = field(repr=False)
 
 
+@cache
 def default_table() -> HuffmanTable:
     """The default table: 0; k ones, a zero and a sign for 1 to 8; then 8 and 16 bits raw."""
     small = (
@@ -111,48 +113,63 @@ def decode_huffman(content: bytes, n_samples: int, table: HuffmanTable) -> Count
     n_bits = len(content) * 8
     if not 0 < n_samples <= n_bits:
         raise InputFault(ReasonCode.SIZE_MISMATCH, "Huffman data")
-    windows = _windows(content)
-    steps, values = _read_everywhere(windows, table)
-    starts = _follow(steps.tolist(), n_samples)
-    end = starts[-1] + int(steps[starts[-1]])
+    steps = _steps(content, table)
+    starts = _starts(steps, n_samples)
+    if starts[-1] >= n_bits:
+        raise InputFault(ReasonCode.SIZE_MISMATCH, "Huffman data")
+    if not steps[starts].all():
+        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "Huffman code")
+    end = int(starts[-1]) + int(steps[starts[-1]])
     if end > n_bits or n_bits - end >= 16:
         raise InputFault(ReasonCode.SIZE_MISMATCH, "Huffman data")
-    return values[starts]
+    return _values(content, starts, table)
 
 
-def _windows(content: bytes) -> NDArray[np.int64]:
-    """The 32 bits from every bit position on, (8 x bytes,); zeros after the end."""
+def _steps(content: bytes, table: HuffmanTable) -> NDArray[np.uint8]:
+    """Length of the code that starts at each bit, (8 x bytes,); 0 where none can start."""
+    padded = np.frombuffer(content + bytes(2), dtype=np.uint8).astype(np.uint32)
+    words = padded[:-2] << 16 | padded[1:-1] << 8 | padded[2:]
+    windows = words[:, np.newaxis] >> np.arange(8, 0, -1, dtype=np.uint32) & 0xFFFF
+    lengths = table.n_prefix_bits + table.n_value_bits
+    return np.asarray(lengths[windows.reshape(-1)])
+
+
+def _starts(steps: NDArray[np.uint8], n_samples: int) -> NDArray[np.int32]:
+    """Bit positions at which the codes start, one after the other.
+
+    From any bit it is known beforehand where the eighth code from there starts, so only every
+    eighth position has to wait for the one before. Where no code starts nothing goes on, and
+    behind the content neither.
+    """
+    end = steps.size
+    following = np.arange(end + 1, dtype=np.int32)
+    following[:end] += steps
+    following = np.minimum(following, end)
+    second = following[following]
+    fourth = second[second]
+    eighth = fourth[fourth].data
+    firsts, at = [], 0
+    for _ in range(0, n_samples, 8):
+        firsts.append(at)
+        at = eighth[at]
+    starts = np.empty((len(firsts), 8), dtype=np.int32)
+    starts[:, 0] = firsts
+    for place in range(1, 8):
+        starts[:, place] = following[starts[:, place - 1]]
+    return starts.reshape(-1)[:n_samples]
+
+
+def _values(content: bytes, starts: NDArray[np.int32], table: HuffmanTable) -> Counts:
+    """What the codes stand for that start at `starts`."""
     padded = np.frombuffer(content + bytes(_WINDOW_BYTES), dtype=np.uint8).astype(np.int64)
-    words = np.zeros(len(content), dtype=np.int64)
+    words = np.zeros(starts.size, dtype=np.int64)
     for byte in range(_WINDOW_BYTES):
-        words = words << 8 | padded[byte : byte + len(content)]
-    shifts = np.arange(8, 0, -1, dtype=np.int64)
-    return ((words[:, None] >> shifts) & 0xFFFFFFFF).ravel()
-
-
-def _read_everywhere(
-    windows: NDArray[np.int64], table: HuffmanTable
-) -> tuple[NDArray[np.int64], Counts]:
-    """Length and value of the code that starts at each bit, whether one starts there or not."""
+        words = words << 8 | padded[(starts >> 3) + byte]
+    windows = words >> (8 - (starts & 7)) & 0xFFFFFFFF
     keys = windows >> 16
     n_prefix = table.n_prefix_bits[keys].astype(np.int64)
     n_value = table.n_value_bits[keys].astype(np.int64)
     raw = windows >> (32 - n_prefix - n_value) & ((1 << n_value) - 1)
     half = np.where(n_value > 0, 1 << np.maximum(n_value - 1, 0), 0)
     signed = np.where(raw >= np.maximum(half, 1), raw - 2 * half, raw)
-    return n_prefix + n_value, np.where(n_value > 0, signed, table.value[keys])
-
-
-def _follow(steps: list[int], n_samples: int) -> list[int]:
-    """Bit positions at which the codes start, one after the other."""
-    starts = []
-    at = 0
-    for _ in range(n_samples):
-        if at >= len(steps):
-            raise InputFault(ReasonCode.SIZE_MISMATCH, "Huffman data")
-        step = steps[at]
-        if not step:
-            raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED, "Huffman code")
-        starts.append(at)
-        at += step
-    return starts
+    return np.asarray(np.where(n_value > 0, signed, table.value[keys]))

@@ -1,11 +1,14 @@
 """What the XML readers of single vendors share: lists of numbers, stated ages, findings."""
 
+import base64
 import re
+from binascii import a2b_base64
 from collections.abc import Iterable
 
 import numpy as np
 
 from ecgbatch.errors import InputFault
+from ecgbatch.readers.number_lists import whole_numbers
 from ecgbatch.readers.scaling import StoredLead, plain_number, without_invalid
 from ecgbatch.readers.xml import Document, Node
 from ecgbatch.records import Counts, Finding
@@ -42,6 +45,9 @@ def decimals(text: str, declared: int | None) -> tuple[Counts, int]:
     Raises:
         InputFault: `sample_data_damaged`, `size_mismatch`.
     """
+    whole = whole_numbers(text, commas=True)
+    if whole is not None and declared in {None, whole.size}:
+        return whole, 0
     entries = [entry.strip() for entry in text.split(",")]
     numbers = [entry for entry in entries if entry]
     if _NOT_IN_NUMBERS.search(text) or max(map(len, numbers), default=0) > _MAX_CHARACTERS:
@@ -63,6 +69,34 @@ def _counts(numbers: list[str], places: int) -> Counts:
         return np.rint(values * 10.0**places).astype(np.int64)
     except (ValueError, OverflowError):
         raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED) from None
+
+
+def base64_content(text: str) -> bytes:
+    """The bytes that a text of an XML document writes in base64, with blanks between.
+
+    Raises:
+        InputFault: `sample_data_damaged`.
+    """
+    try:
+        content = a2b_base64(text) if text.isascii() else b""
+    except ValueError:
+        content = b""
+    # That function passes over whatever is no base64: then bytes are missing.
+    if content and len(content) == _n_bytes(text):
+        return content
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        raise InputFault(ReasonCode.SAMPLE_DATA_DAMAGED) from None
+
+
+def _n_bytes(text: str) -> int:
+    """How many bytes there are if every character but blanks belongs to them; else -1."""
+    codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    groups, rest = divmod(int(np.count_nonzero(codes > ord(" "))), 4)
+    end = text[-3:].rstrip()
+    padding = 2 if end.endswith("==") else int(end.endswith("="))
+    return -1 if rest else 3 * groups - padding
 
 
 def whole_number(text: str, name: str) -> int | None:

@@ -1,7 +1,7 @@
 """WFDB: a header and its signal files, verified against size, initial values and checksums."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -22,7 +22,7 @@ from ecgbatch.readers.wfdb_header import (
     parse_header,
 )
 from ecgbatch.readers.wfdb_samples import FORMATS, StoredCounts, matlab_samples, read_counts
-from ecgbatch.records import Finding, Identity, Recording, RecordingBytes
+from ecgbatch.records import Finding, Identity, Millivolts, Recording, RecordingBytes
 from ecgbatch.terms import ReasonCode
 
 __all__ = ["NAME", "VERSION", "member_names", "read", "recognises"]
@@ -35,6 +35,8 @@ _COMMENT = re.compile(r"<?(?P<key>[A-Za-z][\w ]{0,30}?)>?\s*[:=]\s*(?P<value>.*)
 _PATIENT_KEYS = ("subject_id", "mrn", "patient_id")
 _DATE_FORMATS = ("%d/%m/%Y", "%d-%b-%Y", "%Y-%m-%d")
 _OLDEST_YEARS = 130.0
+_Part = tuple[tuple[StoredLead, ...], Millivolts | None]
+"""The leads of one signal file, and their signals as one matrix."""
 
 
 def recognises(head: bytes) -> bool:
@@ -56,14 +58,15 @@ def read(source: RecordingBytes) -> Recording:
     header = parse_header(source.first)
     with refusals_of(NAME, VERSION, lambda: _identity(header)):
         _refuse_empty(header)
-    stored = _read_signals(header, source)
+    parts = _read_signals(header, source)
     unprotected = Finding(check="checksum", reason=ReasonCode.CHECKSUM_ABSENT)
     has_checksums = all(line.checksum is not None for line in header.signals)
     return assemble(
         NAME,
         VERSION,
-        stored,
+        tuple(lead for leads, _ in parts for lead in leads),
         header.sampling_frequency,
+        together=parts[0][1] if len(parts) == 1 else None,
         identity=_identity(header),
         findings=() if has_checksums else (unprotected,),
     )
@@ -74,7 +77,7 @@ def _refuse_empty(header: Header) -> None:
         raise Refusal(ReasonCode.NO_RHYTHM_WAVEFORM)
 
 
-def _read_signals(header: Header, source: RecordingBytes) -> tuple[StoredLead, ...]:
+def _read_signals(header: Header, source: RecordingBytes) -> tuple[_Part, ...]:
     contents = {member.name: member.content for member in source.members[1:]}
     groups = [
         (name, tuple(lines)) for name, lines in groupby(header.signals, lambda line: line.file_name)
@@ -84,7 +87,7 @@ def _read_signals(header: Header, source: RecordingBytes) -> tuple[StoredLead, .
     if any(name not in contents for name, _ in groups):
         raise Incomplete("signal file missing")
     files = [(lines, _read_file(contents[name], lines, header.n_samples)) for name, lines in groups]
-    return tuple(lead for lines, counts in files for lead in _leads(lines, counts))
+    return tuple(_leads(lines, counts) for lines, counts in files)
 
 
 def _read_file(
@@ -117,14 +120,14 @@ def _verify(lines: tuple[SignalLine, ...], counts: StoredCounts) -> None:
             raise InputFault(ReasonCode.INITIAL_VALUE_MISMATCH, lead)
 
 
-def _leads(lines: tuple[SignalLine, ...], counts: StoredCounts) -> Iterator[StoredLead]:
+def _leads(lines: tuple[SignalLine, ...], counts: StoredCounts) -> _Part:
     """The standard leads of one file; all of them at once, since single rows cost more."""
     named = [(row, name) for row, line in enumerate(lines) if (name := line.lead) is not None]
     if len(named) < len(lines):
         lines = tuple(lines[row] for row, _ in named)
         counts = counts[[row for row, _ in named]]
     if not named:
-        return
+        return (), None
     invalid = _invalid(lines, counts)
     if any(line.skew for line in lines):
         counts = _aligned(lines, counts)
@@ -136,8 +139,9 @@ def _leads(lines: tuple[SignalLine, ...], counts: StoredCounts) -> Iterator[Stor
         millivolts *= _column([line.mv_per_unit for line in lines], np.float64)
     if invalid is not None:
         millivolts[invalid] = np.nan
-    for (_, name), line, row, signal in zip(named, lines, counts, millivolts, strict=True):
-        yield StoredLead(name, row, line.mv_per_count, signal)
+    rows = zip(named, lines, counts, millivolts, strict=True)
+    leads = (StoredLead(name, row, line.mv_per_count, mv) for (_, name), line, row, mv in rows)
+    return tuple(leads), millivolts
 
 
 def _column(values: Sequence[float], kind: type[np.generic]) -> NDArray[Any]:

@@ -6,6 +6,9 @@ Source: WFDB Applications Guide, header(5).
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from io import StringIO
+from itertools import islice
+from typing import NamedTuple
 
 from ecgbatch.errors import Incomplete, InputFault
 from ecgbatch.readers.leads import standard_name
@@ -52,8 +55,7 @@ _NEXT_LINE_START = re.compile(r"[^ \t]+[ \t]+\d", re.ASCII)
 """A signal file and its format, or a segment and its length."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignalLine:
+class SignalLine(NamedTuple):
     """One signal as declared. `gain` is counts per unit; what is not stated is None.
 
     Attributes:
@@ -104,16 +106,16 @@ def looks_like_header(head: bytes) -> bool:
     there in the middle of a line: then the rest may not have arrived yet.
     """
     text = _text(head)
-    content = [line.strip() for line in text.split("\n") if _is_content(line)]
-    if not content or len(content[0]) > MAX_LINE_BYTES:
+    lines = filter(_is_content, StringIO(text, newline="\n"))
+    record = next(lines, "").strip()
+    if len(record) > MAX_LINE_BYTES or _RECORD_LINE_START.fullmatch(record) is None:
         return False
-    if _RECORD_LINE_START.fullmatch(content[0]) is None:
-        return False
+    following = [line.strip() for line in islice(lines, 2)]
     is_cut = not text.endswith("\n")
-    if len(content) == 1:
-        return is_cut or _RECORD_LINE_ALONE.fullmatch(content[0]) is not None
-    is_name_alone = is_cut and len(content) == 2 and len(content[1].split()) == 1
-    return is_name_alone or _NEXT_LINE_START.match(content[1]) is not None
+    if not following:
+        return is_cut or _RECORD_LINE_ALONE.fullmatch(record) is not None
+    is_name_alone = is_cut and len(following) == 1 and len(following[0].split()) == 1
+    return is_name_alone or _NEXT_LINE_START.match(following[0]) is not None
 
 
 def member_names(header: bytes) -> tuple[str, ...]:
