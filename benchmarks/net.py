@@ -5,11 +5,11 @@ they are held against. `python -m benchmarks.net`, or `make bench-net`; the last
 """
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +60,10 @@ class Side:
         """CPU milliseconds for one ECG, round by round: what a busy machine hardly moves."""
         return np.array([one.value.cpu_s / one.value.n * 1000 for one in self.samples])
 
-    def units(self, cores: int) -> int:
-        """How many make a sample: as many for each side, and work for each stream."""
-        return _PRODUCTS if self.runtime == "gemm" else max(_ECGS, self.batch * cores)
+    def units(self, cores: int, ecgs: int) -> int:
+        """How many make a sample: so many ECGs, but work for each stream."""
+        streams = 1 if self.runtime == "torch" else cores
+        return _PRODUCTS if self.runtime == "gemm" else max(ecgs, self.batch * streams)
 
 
 def sides(batch: int) -> list[Side]:
@@ -110,11 +111,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=7, help="begin no round after so many")
     parser.add_argument("--tries", type=int, default=TRIES, help="of a disturbed sample")
-    parser.add_argument("--quick", action="store_true", help="batch 8, one round")
+    parser.add_argument("--ecgs", type=int, default=_ECGS, help="in a sample, at least")
+    parser.add_argument("--quick", action="store_true", help="batch 8, one round of few ECGs")
     parser.add_argument("--write", action="store_true", help="keep in benchmarks/results")
     options = parser.parse_args()
     if options.quick:
-        options.batches, options.rounds, options.tries = (8,), 1, 1
+        options.batches, options.rounds, options.tries, options.ecgs = (8,), 1, 1, 16
     return options
 
 
@@ -135,14 +137,17 @@ def _measured(group: Group, folder: Path, options: argparse.Namespace, until: fl
     with ExitStack() as stack:
         workers = [stack.enter_context(_worker(side, folder, cores)) for side in group.all]
         for side, worker in zip(group.all, workers, strict=True):
-            worker.run(side.units(cores))  # the first pass allocates
-            if side.runtime != "gemm":
-                group.logits[side.label] = np.array(json.loads(worker.ask("logits")))
+            progress(f"{side.label}: first pass")  # which allocates
+            if side.runtime == "gemm":
+                worker.run(_PRODUCTS)
+            else:
+                group.logits[side.label] = np.array(worker.ask("logits", options.ecgs))
         for turn in range(options.rounds):
             if turn and time.monotonic() > until:
                 break
             for side, worker in zip(group.all, workers, strict=True):
-                side.samples.append(_sample(side, worker, cores, options.tries))
+                measure = partial(worker.run, side.units(cores, options.ecgs))
+                side.samples.append(sample(measure, tries=options.tries))
             rates = ", ".join(f"{side.label}: {side.rates[-1]:.1f}/s" for side in group.all)
             progress(f"round {turn + 1}: {rates}")
     return group
@@ -151,10 +156,6 @@ def _measured(group: Group, folder: Path, options: argparse.Namespace, until: fl
 def _worker(side: Side, folder: Path, cores: int) -> Worker:
     arguments = (side.runtime, side.precision, str(side.batch), str(cores), str(folder))
     return Worker("benchmarks.net_worker", arguments, TUNED if side.is_tuned else {})
-
-
-def _sample(side: Side, worker: Worker, cores: int, tries: int) -> Sample[Measured]:
-    return sample(lambda: worker.run(side.units(cores)), tries=tries)
 
 
 # --- figures -----------------------------------------------------------------------------------

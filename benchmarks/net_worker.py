@@ -20,7 +20,7 @@ from benchmarks.worker import serve
 from ecgbatch.bundle.load import load_bundle
 from ecgbatch.terms import Numerics
 
-N_COMPARED = 64
+N_ECGS = 64
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def _serve_gemm(gemm: Gemm) -> None:
 
 
 def _serve_net(runtime: Computes, batch: int) -> None:
-    given = ecgs(N_COMPARED)
+    given = ecgs(N_ECGS)
     with ThreadPoolExecutor(runtime.streams) as streams:
 
         def run(n: int) -> NDArray[np.float32]:
@@ -47,7 +47,7 @@ def _serve_net(runtime: Computes, batch: int) -> None:
             parts = list(streams.map(runtime.logits, _batches(given, n, batch)))
             return np.concatenate(parts)[:n]
 
-        serve(run, {"logits": lambda: run(N_COMPARED).tolist()})
+        serve(run, {"logits": lambda n: run(n).tolist()})
 
 
 def _batches(given: Inputs, n: int, batch: int) -> Iterator[Inputs]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +67,24 @@ class Worker:
 
     def run(self, n: int) -> Measured:
         """Raises: RuntimeError, the child has ended."""
-        return Measured(**json.loads(self.ask(f"run {n}")))
+        return Measured(**self.ask("run", n))
 
-    def ask(self, line: str) -> str:
-        """One line of the child for one of ours.
+    def ask(self, word: str, n: int) -> Any:
+        """What the child answers to a line of ours.
 
         Raises:
             RuntimeError: the child has ended.
         """
         if self._child.stdin is None or self._child.stdout is None:
             raise RuntimeError("not started")
-        self._child.stdin.write(line + "\n")
+        self._child.stdin.write(f"{word} {n}\n")
         self._child.stdin.flush()
         if not (answer := self._child.stdout.readline()):
             raise RuntimeError("the child has ended")
-        return answer
+        return json.loads(answer)
 
 
-def serve(run: Callable[[int], object], answers: Mapping[str, Callable[[], object]]) -> None:
+def serve(run: Callable[[int], object], answers: Mapping[str, Callable[[int], object]]) -> None:
     """The child's end: until the input ends.
 
     Args:
@@ -95,8 +95,8 @@ def serve(run: Callable[[int], object], answers: Mapping[str, Callable[[], objec
     own = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
-        word, *number = line.split()
-        answer = asdict(_measure(run, int(number[0]))) if word == "run" else answers[word]()
+        word, n = line.split()
+        answer = asdict(_measure(run, int(n))) if word == "run" else answers[word](int(n))
         own.write(json.dumps(answer) + "\n")
         own.flush()
 
