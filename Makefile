@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak fault-figures bench-pcgrad bench-sql check docs train-demo demo-bundle wheel clean
+.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak fault-figures bench bench-net bench-preparation bench-quality bench-readers bench-but-net bench-writing bench-end-to-end bench-startup bench-memory bench-page bench-pcgrad bench-sql check docs train-demo demo-bundle wheel clean
 
 # Set up, then score the sample ECGs that ship with the project into ecgbatch-demo.db.
 demo: .venv/.base
@@ -40,6 +40,38 @@ fault-soak: .venv/.test
 fault-figures: .venv/.test
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.headline --write
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.faults.soak --write
+
+# How fast on this machine, all in order; each prints one line of JSON last, and WRITE=--write also keeps
+# the figures with machine and date in benchmarks/results, from where bench-page writes
+# docs/performance.md.
+WRITE =
+bench: bench-net bench-preparation bench-quality bench-readers bench-but-net bench-writing bench-end-to-end bench-startup bench-memory
+
+# The net alone, full geometry: every runtime, precision and batch against eager as published.
+bench-net: .venv/.test
+	.venv/bin/python -m benchmarks.net $(WRITE)
+bench-preparation: .venv/.test
+	.venv/bin/python -m benchmarks.preparation
+bench-quality: .venv/.test
+	.venv/bin/python -m benchmarks.quality
+bench-readers: .venv/.test
+	.venv/bin/python -m benchmarks.readers
+# Files to rows with a scorer that computes nothing.
+bench-but-net: .venv/.test
+	.venv/bin/python -m benchmarks.but_net $(WRITE)
+bench-writing: .venv/.test
+	.venv/bin/python -m benchmarks.writing
+# Files to rows against the published way.
+bench-end-to-end: .venv/.test
+	.venv/bin/python -m benchmarks.end_to_end $(WRITE)
+# `ecgbatch --help`, and `run-once` with nothing to do.
+bench-startup: .venv/.test
+	.venv/bin/python -m benchmarks.startup $(WRITE)
+# All processes together, and whether it grows with the number of files.
+bench-memory: .venv/.test
+	.venv/bin/python -m benchmarks.memory $(WRITE)
+bench-page: .venv/.test
+	.venv/bin/python -m benchmarks.page
 
 # A plain BCE step, the published PCGrad loop and ours, turn by turn at full geometry; JSON last.
 bench-pcgrad: .venv/.test

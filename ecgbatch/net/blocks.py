@@ -28,7 +28,7 @@ class SamePadConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, n) -> (B, out_channels, ceil(n / stride))."""
-        n_samples = x.shape[-1]
+        n_samples = int(x.shape[-1])  # where the net is traced, a constant of the trace
         n_out = -(-n_samples // self.stride)
         missing = max(0, (n_out - 1) * self.stride + self.kernel_size - n_samples)
         padded = functional.pad(x, (missing // 2, missing - missing // 2))
