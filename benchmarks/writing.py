@@ -93,7 +93,7 @@ def _measured(url: str, ways: dict[str, _Write], rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         for size in SIZES:
             for way, write in ways.items():
-                _sample(engine, here, size, write, numbers, samples[way][size])
+                _add_sample(samples[way][size], engine, here, numbers, size, write=write)
     engine.dispose()
     return {
         way: {str(size): sample.figures() for size, sample in of_sizes.items()}
@@ -101,8 +101,8 @@ def _measured(url: str, ways: dict[str, _Write], rounds: int) -> dict[str, Any]:
     }
 
 
-def _sample(
-    engine: Engine, here: Site, size: int, write: _Write, numbers: Iterator[int], sample: Sample
+def _add_sample(
+    sample: Sample, engine: Engine, here: Site, numbers: Iterator[int], size: int, *, write: _Write
 ) -> None:
     ended = [Ended(unit, _ecg(next(numbers))) for unit in _claimed(engine, here, numbers)]
     wall_s, cpu_s = time.perf_counter(), time.process_time()

@@ -209,16 +209,22 @@ WHERE COALESCE(
    AND recording_id IS NOT NULL LIMIT 1)
 ) = 1
 """
-_KNOWN_SQLITE = f"""
+_KNOWN_SQLITE = (
+    """
 SELECT one.number FROM (
   SELECT json_extract(value, '$[0]') AS number, json_extract(value, '$[1]') AS file_digest,
     json_extract(value, '$[2]') AS acquisition_key, json_extract(value, '$[3]') AS ecg_id,
     json_extract(value, '$[4]') AS signal_digest, json_extract(value, '$[5]') AS source_id,
     json_extract(value, '$[6]') AS locator
   FROM json_each(?)) AS one
-{_ANY_KNOWN}"""
-_KNOWN_POSTGRES = f"""
+"""  # noqa: S608 - no value in it
+    + _ANY_KNOWN
+)
+_KNOWN_POSTGRES = (
+    """
 SELECT one.number
 FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[])
   AS one(number, file_digest, acquisition_key, ecg_id, signal_digest, source_id, locator)
-{_ANY_KNOWN}"""
+"""
+    + _ANY_KNOWN
+)

@@ -20,9 +20,7 @@ def copy_rows(
     Raises:
         TransientFault, SetupFault, EcgbatchError: as of any other statement.
     """
-    driver = cast(
-        "psycopg.Connection[tuple[object, ...]]", connection.connection.driver_connection
-    )
+    driver = cast("psycopg.Connection[tuple[object, ...]]", connection.connection.driver_connection)
     statement = f"COPY {table} ({', '.join(names)}) FROM STDIN".encode()
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:

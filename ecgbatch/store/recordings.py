@@ -58,9 +58,7 @@ def note_findings(
     changes = {
         name: statement.excluded[name] for name in ("value", "limit_value", "reason", "refuses")
     }
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=key, set_=changes), rows
-    )
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes), rows)
 
 
 def finding_rows(
