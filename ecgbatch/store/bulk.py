@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Dialect, Float, String, Table
 
 from ecgbatch.store.columns import UtcTime
 
-COPY_FROM = 64
+COPY_FROM = 8
 """Rows from which on PostgreSQL is sent them by COPY; fewer travel as arrays in one statement."""
 
 _Row = Mapping[str, Any]
