@@ -290,8 +290,7 @@ def _written(
             stability.grace_s,
             unreadable_s=stability.unreadable_s,
         )
-        for one in ended:
-            identifiers.keep(connection, one.outcome)
+        identifiers.keep_many(connection, [one.outcome for one in ended])
         if control.is_halted(connection):
             halted.set()
     return finishes

@@ -9,6 +9,7 @@ Field = str | int | datetime | None
 """What a chained row consists of."""
 
 _FIRST = "ecgbatch"
+_canonical = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def seed(name: str) -> str:
@@ -19,7 +20,7 @@ def seed(name: str) -> str:
 def link(before: str, fields: Sequence[Field]) -> str:
     """The hash of a row: SHA-256 over the hash before it and every field, as canonical JSON."""
     row = [before, *(_plain(field) for field in fields)]
-    return sha256(json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+    return sha256(_canonical(row).encode()).hexdigest()
 
 
 def _plain(field: Field) -> str | int | None:

@@ -208,20 +208,23 @@ def claim(
     if source_id is not None:
         here.append(item.c.source_id == source_id)
     lost = and_(*here, work.c.state == WorkState.LEASED, work.c.lease_until < moment)
-    if is_holding and connection.execute(_claimable(lost, 1)).first() is not None:
-        return []
-    spent = _quarantine_spent(connection, lost, max_losses, moment, run_id)
-    if role is BundleRole.CHAMPION:
-        _unacknowledge(connection, spent)
     rows = list(connection.execute(_claimable(lost, 1)))
-    record(connection, run_id, [_lost(row) for row in rows])
+    if rows and is_holding:
+        return []
+    if rows:
+        spent = _quarantine_spent(connection, lost, max_losses, moment, run_id)
+        if role is BundleRole.CHAMPION:
+            _unacknowledge(connection, spent)
+        rows = list(connection.execute(_claimable(lost, 1)))
+        record(connection, run_id, [_lost(row) for row in rows])
     if not rows:
         # One state at a time, in the order of an index: with OR all of a queue would be sorted.
         ready = and_(*here, work.c.state == WorkState.READY)
         due = work.c.next_at <= (as_of or moment)
         waited = and_(*here, work.c.state == WorkState.RETRY_WAIT, due)
         rows = list(connection.execute(_claimable(ready, limit)))
-        rows += connection.execute(_claimable(waited, limit - len(rows)))
+        if len(rows) < limit:
+            rows += connection.execute(_claimable(waited, limit - len(rows)))
     lease: dict[str, str | datetime] = {
         "pipeline_id": pipeline_id,
         "worker": worker,

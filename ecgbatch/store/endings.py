@@ -68,7 +68,15 @@ def _note(connection: Connection, held: Held, facts: Facts) -> int:
 def failed(connection: Connection, held: Held, outcome: Quarantined | NotYet | RetryLater) -> End:
     """Set aside for a person."""
     known = None if held.is_beside or isinstance(outcome, RetryLater) else outcome.facts
-    recording_id = None if known is None else _note(connection, held, known)
+    if known is None:
+        return set_aside(outcome, None)
+    # Whoever has looked whether these bytes are known writes them before anybody else.
+    linking.lock_keys(connection, {known.file_digest})
+    return set_aside(outcome, _note(connection, held, known))
+
+
+def set_aside(outcome: Quarantined | NotYet | RetryLater, recording_id: int | None) -> End:
+    """The end of what a person has to look at."""
     unsupported = REASONS[outcome.reason].reason_class is ReasonClass.FORMAT
     shown = Disposition.UNSUPPORTED if unsupported else Disposition.FAILED
     return End(
@@ -103,7 +111,7 @@ def beside(
     ) or recordings.has_result(connection, recording_id, digest):
         return _duplicate(recording_id, None)
     _add_result(connection, held, recording_id, outcome, provenance)
-    return _ended(recording_id, outcome, None)
+    return ended(recording_id, outcome, None)
 
 
 def complete(
@@ -126,7 +134,7 @@ def complete(
             return replace(_duplicate(recording_id, None), events=events)
         if events:
             _add_result(connection, held, recording_id, outcome, provenance)
-            return _ended(recording_id, outcome, None, events)
+            return ended(recording_id, outcome, None, events)
     if known:
         return _duplicate(recording_id, superseded)
     if superseded is None:
@@ -134,7 +142,7 @@ def complete(
     if is_first and superseded is not ReasonCode.IDENTITY_CONFLICT:
         return _unscored(recording_id, superseded)
     _add_result(connection, held, recording_id, outcome, provenance)
-    return _ended(recording_id, outcome, superseded)
+    return ended(recording_id, outcome, superseded)
 
 
 def _brought_back(
@@ -161,7 +169,7 @@ def _first_of_recording(
     if verdict.place is Place.SUPERSEDED:
         return _unscored(recording_id, verdict.reason or ReasonCode.SAME_ACQUISITION, events)
     _add_result(connection, held, recording_id, outcome, provenance)
-    return _ended(recording_id, outcome, verdict.reason, events)
+    return ended(recording_id, outcome, verdict.reason, events)
 
 
 def _add_result(
@@ -203,12 +211,13 @@ def _unscored(recording_id: int, reason: ReasonCode, events: tuple[Event, ...] =
     return End(WorkState.DUPLICATE, reason, shown, recording_id, events=events)
 
 
-def _ended(
+def ended(
     recording_id: int,
     outcome: Scored | Rejected,
     superseded: ReasonCode | None,
     events: tuple[Event, ...] = (),
 ) -> End:
+    """The end of what was read and has its result."""
     reason = outcome.reason if isinstance(outcome, Rejected) else None
     state = WorkState.SCORED if reason is None else WorkState.REJECTED
     shown = Finish(Disposition(state), reason)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from ecgbatch.errors import EcgbatchError
 from ecgbatch.store import chain
+from ecgbatch.store.bulk import insert_rows
 from ecgbatch.store.engine import now
 from ecgbatch.store.tables import event
 from ecgbatch.terms import ReasonCode
@@ -40,6 +41,12 @@ def record(connection: Connection, run_id: int | None, events: Sequence[Event]) 
         return
     if run_id is None:
         raise EcgbatchError(ReasonCode.INTERNAL_FAULT, "an event without a run")
+    insert_rows(connection, event, _chained(connection, run_id, events))
+
+
+def _chained(
+    connection: Connection, run_id: int, events: Sequence[Event]
+) -> list[dict[str, chain.Field]]:
     seq, before = head(connection, run_id)
     moment = now(connection)
     rows: list[dict[str, chain.Field]] = []
@@ -58,7 +65,7 @@ def record(connection: Connection, run_id: int | None, events: Sequence[Event]) 
         own = chain.link(before, [row[name] for name in CHAINED])
         rows.append({**row, "prev_hash": before, "hash": own})
         before = own
-    connection.execute(insert(event), rows)
+    return rows
 
 
 def head(connection: Connection, run_id: int) -> tuple[int, str]:

@@ -125,7 +125,7 @@ def _put_back(connection: Connection, held: Held, outcome: NotYet | RetryLater) 
             losses=0,
             fault_since=_fault_since(held, outcome.reason),
             next_at=held.moment + timedelta(seconds=wait_s),
-            **_work_values(end),
+            **work_values(end),
         )
     )
     record(connection, held.run_id, [_event("put_back", held, end)])
@@ -158,7 +158,7 @@ def _close(connection: Connection, held: Held, end: End) -> Finish:
     connection.execute(
         update(work)
         .where(work.c.work_id == held.unit.work_id)
-        .values(finished_at=held.moment, fault_since=None, **_work_values(end))
+        .values(finished_at=held.moment, fault_since=None, **work_values(end))
     )
     if not held.is_beside:
         _write_item(connection, held, end)
@@ -179,7 +179,8 @@ def _write_item(connection: Connection, held: Held, end: End) -> None:
     connection.execute(update(item).where(item.c.item_id == held.unit.item_id).values(values))
 
 
-def _work_values(end: End) -> dict[str, object]:
+def work_values(end: End) -> dict[str, object]:
+    """What the end of work changes in its row, whether it is finished or waits."""
     reason_class = None if end.reason is None else REASONS[end.reason].reason_class
     return {
         "state": end.state,

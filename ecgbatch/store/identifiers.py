@@ -39,7 +39,12 @@ def file_beside(database: Path) -> Path:
 
 
 def keep(connection: Connection, outcome: Outcome) -> None:
-    """Write down who the outcome's patient is, if it says so; nothing if that is known.
+    """`keep_many` of one outcome."""
+    keep_many(connection, (outcome,))
+
+
+def keep_many(connection: Connection, outcomes: Iterable[Outcome]) -> None:
+    """Write down who the outcomes' patients are, where they say so; nothing of what is known.
 
     On PostgreSQL it is part of the caller's transaction. On SQLite it is committed before that, so
     that no recording is ever without it.
@@ -48,21 +53,28 @@ def keep(connection: Connection, outcome: Outcome) -> None:
         SetupFault: SITE_KEY_PERMISSIONS, others can read the file.
         TransientFault: the file cannot be written now.
     """
-    named = outcome.named if isinstance(outcome, Scored | Rejected) else None
-    if named is None:
+    named: dict[str, Named] = {}
+    for one in map(_named, outcomes):
+        if one is not None:
+            named.setdefault(one.patient_key, one)
+    # Sorted, so that no two workers wait for each other.
+    rows = [(key, named[key].authority, named[key].identifier) for key in sorted(named)]
+    if not rows:
         return
-    row = (named.patient_key, named.authority, named.identifier)
     if connection.dialect.name == "postgresql":
-        columns = dict(zip(patient_identifier.c.keys(), row, strict=True))
         # Without a target: that would need a right to read, which a worker has not.
-        connection.execute(
-            postgresql.insert(patient_identifier).values(columns).on_conflict_do_nothing()
-        )
+        statement = postgresql.insert(patient_identifier).on_conflict_do_nothing()
+        columns = patient_identifier.c.keys()
+        connection.execute(statement, [dict(zip(columns, row, strict=True)) for row in rows])
         return
     with _opened(_file(connection)) as file:
         known = "SELECT 1 FROM patient_identifier WHERE patient_key = ?"
-        if file.execute(known, row[:1]).fetchone() is None:
-            file.execute("INSERT OR IGNORE INTO patient_identifier VALUES (?, ?, ?)", row)
+        new = [row for row in rows if file.execute(known, row[:1]).fetchone() is None]
+        file.executemany("INSERT OR IGNORE INTO patient_identifier VALUES (?, ?, ?)", new)
+
+
+def _named(outcome: Outcome) -> Named | None:
+    return outcome.named if isinstance(outcome, Scored | Rejected) else None
 
 
 def read(connection: Connection, keys: Iterable[str]) -> tuple[Named, ...]:

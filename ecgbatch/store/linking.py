@@ -41,18 +41,27 @@ def serialise(connection: Connection, facts: Facts) -> None:
 
     On SQLite only one transaction writes at any time.
     """
-    _serialise(
-        connection,
-        {facts.acquisition_key, facts.ecg_id, facts.signal_digest, facts.file_digest},
-    )
+    lock_keys(connection, keys_of(facts))
 
 
-def _serialise(connection: Connection, keys: set[str | None]) -> None:
-    if connection.dialect.name == "sqlite":
-        return
-    # hashtext() is PostgreSQL's own; sorted, so that no two workers wait for each other.
-    for key in sorted(key for key in keys if key is not None):
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(key))))
+def keys_of(facts: Facts) -> set[str | None]:
+    """What two exports of one acquisition, or two copies of one file, have in common."""
+    return {facts.acquisition_key, facts.ecg_id, facts.signal_digest, facts.file_digest}
+
+
+def lock_keys(connection: Connection, keys: set[str | None]) -> None:
+    """`serialise` for keys; those of many recordings at once, so that nobody waits in a circle."""
+    wanted = sorted(key for key in keys if key is not None)
+    if wanted and connection.dialect.name != "sqlite":
+        connection.exec_driver_sql(_LOCK, (wanted,))
+
+
+_LOCK = """
+SELECT pg_advisory_xact_lock(number) FROM (
+  SELECT DISTINCT hashtext(key) AS number FROM unnest(%s::text[]) AS key ORDER BY number
+) AS sorted
+"""
+"""hashtext() is PostgreSQL's own. In its order, the same for every worker."""
 
 
 def version(facts: Facts, recording_id: int, spot: Spot, *, is_scored: bool) -> Version:
@@ -138,7 +147,7 @@ def reconsider(
     row = connection.execute(own).one()
     if row.superseded_at is None:
         return []
-    _serialise(connection, {row.acquisition_key, row.ecg_id, row.signal_digest, row.file_digest})
+    lock_keys(connection, {row.acquisition_key, row.ecg_id, row.signal_digest, row.file_digest})
     new = _version(row)
     if not new.is_in_conflict:
         return bring_back(connection, new, spot, moment)
@@ -168,7 +177,7 @@ def place_again(
     """
     own = _versions(spot).where(recording.c.recording_id == recording_id)
     row = connection.execute(own).one()
-    _serialise(connection, {row.acquisition_key, row.ecg_id, row.signal_digest, row.file_digest})
+    lock_keys(connection, {row.acquisition_key, row.ecg_id, row.signal_digest, row.file_digest})
     new = _version(row)
     if _is_superseded(row):
         return bring_back(connection, new, spot, moment)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 
 from sqlalchemy import Connection, Table, case, insert, select
@@ -16,7 +16,9 @@ from ecgbatch.terms import SCORING_VERSION, ReasonCode, ResultOutcome
 SAME_RISK = 1e-6
 """Two scorings under one key differ by less, or the run is stopped."""
 
-_ONLY_ON_RESULTS = ("reader", "reader_version")
+_OF_RECORDING = tuple(
+    one.name for one in fields(Facts) if one.name not in {"reader", "reader_version"}
+)
 
 
 def note_recording(connection: Connection, facts: Facts, first_seen_at: datetime) -> int:
@@ -25,14 +27,12 @@ def note_recording(connection: Connection, facts: Facts, first_seen_at: datetime
     Args:
         first_seen_at: of the item that was read; the earliest of all its items stays.
     """
-    values = asdict(facts)
-    for name in _ONLY_ON_RESULTS:
-        del values[name]
+    values = recording_values(facts, first_seen_at)
     digest = values["file_digest"]
     # A reading that failed knows the digest alone and wipes nothing out.
     known = {name: value for name, value in values.items() if name != "file_digest"}
     changes = known if facts.format is not None else {"file_digest": digest}
-    statement = _insert(connection, recording).values(first_seen_at=first_seen_at, **values)
+    statement = _insert(connection, recording).values(values)
     new, old = statement.excluded.first_seen_at, recording.c.first_seen_at
     changes["first_seen_at"] = case((old < new, old), else_=new)
     statement = statement.on_conflict_do_update(index_elements=["file_digest"], set_=changes)
@@ -40,17 +40,17 @@ def note_recording(connection: Connection, facts: Facts, first_seen_at: datetime
     return int(noted.scalar_one())
 
 
+def recording_values(facts: Facts, first_seen_at: datetime) -> dict[str, object]:
+    """The columns of a recording that nobody has read before."""
+    values = {name: getattr(facts, name) for name in _OF_RECORDING}
+    return {**values, "first_seen_at": first_seen_at}
+
+
 def note_findings(
     connection: Connection, recording_id: int, findings: Iterable[Finding], settings_digest: str
 ) -> None:
     """Write findings, refusing or not; of two of one check on one lead the refusing one stays."""
-    rows = {
-        (row["check_name"], row["lead"]): row
-        for row in (
-            _finding_row(recording_id, one, settings_digest)
-            for one in sorted(findings, key=lambda one: one.refuses)
-        )
-    }
+    rows = finding_rows(recording_id, findings, settings_digest)
     if not rows:
         return
     key = ["recording_id", "scoring_version", "settings_digest", "check_name", "lead"]
@@ -58,9 +58,21 @@ def note_findings(
     changes = {
         name: statement.excluded[name] for name in ("value", "limit_value", "reason", "refuses")
     }
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=key, set_=changes), list(rows.values())
-    )
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes), rows)
+
+
+def finding_rows(
+    recording_id: int, findings: Iterable[Finding], settings_digest: str
+) -> list[dict[str, object]]:
+    """The rows of `note_findings`."""
+    rows = {
+        (row["check_name"], row["lead"]): row
+        for row in (
+            _finding_row(recording_id, one, settings_digest)
+            for one in sorted(findings, key=lambda one: one.refuses)
+        )
+    }
+    return list(rows.values())
 
 
 def add_result(
@@ -74,7 +86,32 @@ def add_result(
     moment: datetime,
 ) -> int:
     """Insert the result of a recording, with its scores; both are never changed again."""
-    values: dict[str, object] = {
+    values = result_values(
+        recording_id,
+        outcome,
+        bundle_digest=bundle_digest,
+        work_id=work_id,
+        provenance=provenance,
+        moment=moment,
+    )
+    statement = insert(result).values(values).returning(result.c.result_id)
+    result_id = int(connection.execute(statement).scalar_one())
+    if isinstance(outcome, Scored):
+        connection.execute(insert(score), score_rows(result_id, outcome))
+    return result_id
+
+
+def result_values(
+    recording_id: int,
+    outcome: Scored | Rejected,
+    *,
+    bundle_digest: str,
+    work_id: int,
+    provenance: Provenance,
+    moment: datetime,
+) -> dict[str, object]:
+    """The columns of a result but its key."""
+    return {
         "recording_id": recording_id,
         "work_id": work_id,
         "bundle_digest": bundle_digest,
@@ -93,11 +130,6 @@ def add_result(
         "created_at": moment,
         **_outcome_values(outcome),
     }
-    statement = insert(result).values(values).returning(result.c.result_id)
-    result_id = int(connection.execute(statement).scalar_one())
-    if isinstance(outcome, Scored):
-        connection.execute(insert(score), _score_rows(result_id, outcome))
-    return result_id
 
 
 def has_result(connection: Connection, recording_id: int, bundle_digest: str) -> bool:
@@ -173,16 +205,24 @@ def _finite(value: float | None) -> float | None:
 
 def _outcome_values(outcome: Scored | Rejected) -> dict[str, object]:
     if isinstance(outcome, Rejected):
-        return {"outcome": ResultOutcome.REJECTED, "reason": outcome.reason}
+        return {
+            "outcome": ResultOutcome.REJECTED,
+            "reason": outcome.reason,
+            "any_vessel_risk": None,
+            "any_vessel_stratum": None,
+            "padded_samples": None,
+        }
     return {
         "outcome": ResultOutcome.SCORED,
+        "reason": None,
         "any_vessel_risk": outcome.assessment.any_vessel_risk,
         "any_vessel_stratum": outcome.assessment.any_vessel_stratum,
         "padded_samples": outcome.padded_samples,
     }
 
 
-def _score_rows(result_id: int, outcome: Scored) -> list[dict[str, object]]:
+def score_rows(result_id: int, outcome: Scored) -> list[dict[str, object]]:
+    """One row for each task."""
     return [
         {
             "result_id": result_id,

@@ -10,13 +10,19 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import select
 
 from ecgbatch.identity import create_site_key
 from ecgbatch.resources import demonstration, folder
+from ecgbatch.store import bulk, finish_many, ledger
+from ecgbatch.store.engine import open_engine
+from ecgbatch.store.tables import activation, source
 from ecgbatch.store.tables_ledger import metadata
 from ecgbatch.store.views_0004 import views_0004
+from ecgbatch.terms import Disposition
 from tests.cli.command import Ended, ecgbatch
 from tests.support.ecgs import SAMPLES
+from tests.support.ledger import facts, provenance, scored, sighting
 from tests.support.postgres import Postgres
 from tests.support.processes import free_port, wait_for
 from tests.support.roles import ROLES, Hospital, hospital
@@ -50,6 +56,27 @@ def site(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     assert "scored 7, unsupported 1" in scored.out, scored.out + scored.err
     yield made
     postgres.drop(made.name)
+
+
+def test_the_worker_writes_by_copy_too(site: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "COPY_FROM", 1)
+    engine = open_engine(site.url("worker"))
+    with engine.connect() as connection:
+        (source_id,) = connection.execute(select(source.c.source_id)).one()
+        run_id = ledger.start_run(connection, "work", None, "w1")
+        ledger.note(connection, source_id, [sighting("one"), sighting("two")], run_id)
+        ledger.admit(connection, source_id, 0.0, 0.0)
+        digest = connection.execute(select(activation.c.bundle_digest)).scalar_one()
+        of_worker = provenance(run_id)
+        units = ledger.claim(
+            connection, None, digest, pipeline_id="p", worker="w1", limit=9, lease_s=60
+        )
+        ended = [finish_many.Ended(unit, scored(facts(unit.locator))) for unit in units]
+        shown = ledger.finish_many(connection, ended, of_worker, 900.0)
+        connection.rollback()
+    engine.dispose()
+
+    assert [one and one.disposition for one in shown] == [Disposition.SCORED] * 2
 
 
 WHY = ("--reason", "a test")

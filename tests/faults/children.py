@@ -38,7 +38,8 @@ from ecgbatch.records import (
 from ecgbatch.run import scan_once
 from ecgbatch.settings import load_settings
 from ecgbatch.stopping import stop_on_signals
-from ecgbatch.store import claims, finish, leases, recordings
+from ecgbatch.store import claims, finish, finish_many, leases, recordings
+from ecgbatch.store.batch import Entangled
 from ecgbatch.store.endings import Held
 from ecgbatch.store.engine import now, open_engine, transaction
 from ecgbatch.store.finish_many import Ended
@@ -288,6 +289,7 @@ def _without_fence() -> None:
 
     held = finish._hold
     finish._hold = unfenced
+    finish_many.hold = lambda connection, ended: [Entangled(one.unit, one.outcome) for one in ended]
     # The worker drops what it knows to be lost; without the fence nobody tells it.
     leases.renew = lambda connection, units, lease_s: {unit.work_id for unit in units}
     ecgbatch.heartbeat.ledger.renew = leases.renew
