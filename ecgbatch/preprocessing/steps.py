@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import signal as scipy_signal
 
 from ecgbatch.errors import Refusal
-from ecgbatch.preprocessing.spec import Bandpass, MedianBaseline, Notch, Resample, Window, ZScore
+from ecgbatch.preprocessing.of_spec import Bandpass, MedianBaseline, Notch, Resample, Window, ZScore
 from ecgbatch.preprocessing.steady_state import steady_state
 from ecgbatch.records import Millivolts
 from ecgbatch.terms import SAMPLING_FREQUENCY, WINDOW_SAMPLES, ReasonCode

@@ -4,10 +4,10 @@ import numpy as np
 
 from ecgbatch.quality.beats import cut_beats
 from ecgbatch.quality.found import found
+from ecgbatch.quality.of_settings import Limit, Quality
 from ecgbatch.quality.spectrum import Spectrum
 from ecgbatch.quality.window import Window
 from ecgbatch.records import Finding, Millivolts
-from ecgbatch.settings_tables import Limit, Quality
 from ecgbatch.terms import ReasonCode
 
 _MAINS_HZ = (50.0, 60.0)
