@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from ecgbatch.errors import Refusal
 from ecgbatch.preprocessing.apply import to_input
-from ecgbatch.preprocessing.spec import PreprocessingSpec
+from ecgbatch.preprocessing.of_spec import PreprocessingSpec
 from ecgbatch.quality.checks import check, refusal
 from ecgbatch.quality.eligibility import is_outside
+from ecgbatch.quality.of_settings import Eligibility, Quality
 from ecgbatch.records import Examined, Recording, Stated
-from ecgbatch.settings_tables import Eligibility, Quality
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ class Limits(Table):
 class Isolation(Table):
     """What the reader process may use, and the readers of other packages in it."""
 
-    memory_bytes: int = Field(ge=256 * 1024 * 1024)
+    memory_bytes: int = Field(ge=512 * 1024 * 1024)
     seconds: float = Field(gt=0)
     plug_ins: tuple[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], ...] = Field(strict=False)
 

@@ -1,62 +1,66 @@
-"""The reader process: bytes in, a recording or a reason out. `python -m ecgbatch.isolation.child`.
+"""The reader process: bytes in, a recording, an examination or a reason out.
 
-It holds no net, no database, no settings and no key; what reaches it is one recording at a time.
+`python -m ecgbatch.isolation.child`. It holds no net, no database, no settings and no key; what
+reaches it is recordings, and the gates' limits and the steps of the preparation.
 """
 
 import ctypes
+import json
 import os
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, fields
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from ecgbatch.errors import EcgbatchError, Incomplete, InputFault, Refusal, SetupFault
+from ecgbatch.errors import InputFault, SetupFault
 from ecgbatch.isolation import wire
-from ecgbatch.isolation.here import decode_here
+from ecgbatch.isolation.desk import Answer, Desk, fault_of
 from ecgbatch.isolation.plugins import load_plug_ins
-from ecgbatch.isolation.wire import Buffer
-from ecgbatch.readers.registry import READERS, Reader
-from ecgbatch.records import Identity, Recording, RecordingBytes, RefusedECG
+from ecgbatch.isolation.slots import Buffer, Slots
+from ecgbatch.readers.registry import READERS
 from ecgbatch.terms import ReasonCode
-
-DETAIL_CHARACTERS = 200
 
 _OPEN_FILES = 64
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_KEPT_BYTES = 32 << 20
 
-Answer = tuple[dict[str, object], list[Buffer]]
 
-
-def main(parent: int, memory_bytes: int, plug_ins: Sequence[str]) -> None:
+def main(parent: int, memory_bytes: int, depth: int, shared: int, plug_ins: Sequence[str]) -> None:
     """Answer until the run closes its end.
 
     Args:
         parent: process id of the run; when it ends, so does this process.
+        depth: requests on their way at most.
+        shared: descriptor of the slots; -1 where there are none.
         plug_ins: entry points to load beside the readers of the registry.
     """
     _die_with(parent)
     channel = _own_channel()
+    slots = Slots(shared, depth) if shared >= 0 else None
     _limit(memory_bytes)
+    _keep_memory()
+    frames = wire.frames_from(channel, memory_bytes)
+    hello = json.loads(next(frames).header)
     try:
         extra = load_plug_ins(plug_ins)
     except SetupFault as fault:
-        wire.send(channel, {"kind": "unfit", "plug_in": fault.detail})
+        _send(channel, {"kind": "unfit", "plug_in": fault.detail})
         return
     built_in = [entry.load() for entry in READERS]
+    desk = Desk(extra)
+    desk.prepare(hello["terms"])
     names = [reader.NAME for reader in (*built_in, *extra)]
-    wire.send(channel, {"kind": "ready", "readers": names})
-    try:
-        while True:
-            serial, source = wire.parse_request(wire.receive(channel, memory_bytes))
-            _send(channel, serial, _answer(source, extra))
-    except EOFError:
-        return
+    _send(channel, {"kind": "ready", "readers": names})
+    for frame in frames:
+        request = wire.parse_request(frame, slots)
+        answer = desk.answer(request)
+        _reply(channel, slots, request.serial, answer)
+        if answer[0].get("reason") is ReasonCode.READER_MEMORY:
+            return  # what has met its limit is left in pieces
 
 
 def _die_with(parent: int) -> None:
@@ -92,69 +96,31 @@ def _limit(memory_bytes: int) -> None:
         resource.setrlimit(what, (least, least))
 
 
-def _send(channel: socket.socket, serial: int, answer: Answer) -> None:
+def _keep_memory() -> None:
+    """Have glibc keep what is freed, for the next ECG: new pages cost more than the checks."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
+
+
+def _reply(channel: socket.socket, slots: Slots | None, serial: int, answer: Answer) -> None:
     header, body = answer
+    in_slot = bool(body) and slots is not None and slots.put(serial, body)
+    place = {"in_slot": in_slot} if header["kind"] != "fault" else {}
     try:
-        wire.send(channel, {**header, "serial": serial}, body)
+        _send(channel, {**header, **place, "serial": serial}, () if in_slot else body)
     except (TypeError, ValueError):  # a field that is no JSON, or longer than any
-        crashed, _ = _fault(InputFault(ReasonCode.READER_CRASHED, "not a recording"))
-        wire.send(channel, {**crashed, "serial": serial})
+        crashed, _ = fault_of(InputFault(ReasonCode.READER_CRASHED, "not a recording"))
+        _send(channel, {**crashed, "serial": serial})
 
 
-def _answer(source: RecordingBytes, plug_ins: Sequence[Reader]) -> Answer:
-    try:
-        return _recording(decode_here(source, plug_ins))
-    except (InputFault, Refusal) as fault:
-        return _fault(fault)
-    except MemoryError:
-        return _fault(InputFault(ReasonCode.READER_MEMORY))
-    except EcgbatchError:
-        return _fault(InputFault(ReasonCode.READER_CRASHED, "not an error of a reader"))
-    except Exception:  # noqa: BLE001 - a plug-in may return anything
-        return _fault(InputFault(ReasonCode.READER_CRASHED, "not a recording"))
-
-
-def _recording(recording: Recording) -> Answer:
-    samples = np.ascontiguousarray(recording.signal, dtype=wire.SAMPLE_TYPE)
-    header = {
-        field.name: getattr(recording, field.name)
-        for field in fields(Recording)
-        if field.name != "signal"
-    }
-    stated: dict[str, object] = {
-        **header,
-        "kind": "recording",
-        "shape": samples.shape,
-        "identity": _as_json(recording.identity),
-        "findings": [asdict(finding) for finding in recording.findings],
-    }
-    return stated, [samples.data.cast("B")]
-
-
-def _as_json(identity: Identity) -> dict[str, object]:
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in asdict(identity).items()
-    }
-
-
-def _letterhead(fault: InputFault | Refusal) -> dict[str, object] | None:
-    if not isinstance(fault, RefusedECG):
-        return None
-    return {**asdict(fault.letterhead), "identity": _as_json(fault.letterhead.identity)}
-
-
-def _fault(fault: InputFault | Refusal) -> Answer:
-    error = next(kind for kind in (Incomplete, InputFault, Refusal) if isinstance(fault, kind))
-    detail = "".join(c if " " <= c <= "~" else "?" for c in fault.detail[:DETAIL_CHARACTERS])
-    return {
-        "kind": "fault",
-        "error": error.__name__,
-        "reason": fault.reason,
-        "detail": detail,
-        "letterhead": _letterhead(fault),
-    }, []
+def _send(
+    channel: socket.socket, header: Mapping[str, object], body: Sequence[Buffer] = ()
+) -> None:
+    for part in wire.encoded(header, body):
+        channel.sendall(part)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    parent, memory_bytes, depth, shared = map(int, sys.argv[1:5])
+    main(parent, memory_bytes, depth, shared, sys.argv[5:])

@@ -1,24 +1,25 @@
 """Frames between a run and its reader process: a JSON header and raw bytes, never pickle.
 
 A frame is the header's length (4 bytes), the body's length (8 bytes), header, body. Lengths are
-checked before anything is allocated for them.
+checked before anything is kept for them. Arrays and files travel in shared memory (`slots`) where
+they fit; the body is for those that do not.
 """
 
 import json
 import socket
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ecgbatch.isolation.slots import Buffer, Slots
 from ecgbatch.records import Member, RecordingBytes
 
 MAX_HEADER_BYTES = 1 << 20
 SAMPLE_TYPE = "<f8"
+INPUT_TYPE = "<f4"
+STEP_BYTES = 1 << 16
 
 _LENGTHS = struct.Struct(">IQ")
-_STEP_BYTES = 1 << 20
-
-Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,77 +30,102 @@ class Frame:
     body: bytearray = field(repr=False)
 
 
-def for_ever() -> None:
-    """No limit of time: how long the reader process waits for the next recording."""
-
-
-def send(
-    channel: socket.socket,
-    header: Mapping[str, object],
-    body: Sequence[Buffer] = (),
-    remaining_s: Callable[[], float | None] = for_ever,
-) -> None:
-    """Write one frame; `body` in parts, so that nothing is copied.
+def encoded(header: Mapping[str, object], body: Sequence[Buffer] = ()) -> list[Buffer]:
+    """One frame in parts, none of them empty; the body's are not copied.
 
     Raises:
-        TypeError, ValueError: the header is no JSON, or larger than any that is read;
-            nothing was written.
-        OSError: the other side is gone, or TimeoutError.
+        TypeError, ValueError: the header is no JSON, or larger than any that is read.
     """
     head = json.dumps(header, allow_nan=False).encode("ascii")
     if len(head) > MAX_HEADER_BYTES:
         raise ValueError
-    lengths = _LENGTHS.pack(len(head), sum(memoryview(part).nbytes for part in body))
-    for part in (lengths + head, *body):
-        channel.settimeout(remaining_s())
-        channel.sendall(part)
+    parts = [part for part in body if memoryview(part).nbytes]
+    return [_LENGTHS.pack(len(head), sum(memoryview(part).nbytes for part in parts)) + head, *parts]
 
 
-def receive(
-    channel: socket.socket,
-    max_body_bytes: int,
-    remaining_s: Callable[[], float | None] = for_ever,
-) -> Frame:
-    """Read one frame.
+class Frames:
+    """Frames out of a stream that arrives in pieces."""
+
+    def __init__(self, max_body_bytes: int) -> None:
+        self._max_body_bytes = max_body_bytes
+        self._pending = bytearray()
+
+    def of(self, arrived: bytes) -> Iterator[Frame]:
+        """The frames that `arrived` completes.
+
+        Raises:
+            ValueError: lengths beyond the limits.
+        """
+        self._pending += arrived
+        while (frame := self._next()) is not None:
+            yield frame
+
+    def _next(self) -> Frame | None:
+        pending, start = self._pending, _LENGTHS.size
+        if len(pending) < start:
+            return None
+        head_length, body_length = _LENGTHS.unpack_from(pending)
+        if head_length > MAX_HEADER_BYTES or body_length > self._max_body_bytes:
+            raise ValueError
+        body_at = start + head_length
+        end = body_at + body_length
+        if len(pending) < end:
+            return None
+        frame = Frame(bytes(pending[start:body_at]), pending[body_at:end])
+        del pending[:end]
+        return frame
+
+
+def frames_from(channel: socket.socket, max_body_bytes: int) -> Iterator[Frame]:
+    """Every frame until the other side closes; waits for the next one without end.
 
     Raises:
-        EOFError: the other side closed.
         ValueError: lengths beyond the limits.
-        OSError: the other side is gone, or TimeoutError.
+        OSError: the other side is gone.
     """
-    head_length, body_length = _LENGTHS.unpack(_exactly(channel, _LENGTHS.size, remaining_s))
-    if head_length > MAX_HEADER_BYTES or body_length > max_body_bytes:
-        raise ValueError
-    header = bytes(_exactly(channel, head_length, remaining_s))
-    return Frame(header, _exactly(channel, body_length, remaining_s))
+    frames = Frames(max_body_bytes)
+    while arrived := channel.recv(STEP_BYTES):
+        yield from frames.of(arrived)
 
 
-def _exactly(
-    channel: socket.socket, length: int, remaining_s: Callable[[], float | None]
-) -> bytearray:
-    content = bytearray(length)
-    view = memoryview(content)
-    at = 0
-    while at < length:
-        channel.settimeout(remaining_s())
-        n_read = channel.recv_into(view[at : at + _STEP_BYTES])
-        if not n_read:
-            raise EOFError
-        at += n_read
-    return content
+def request_of(
+    serial: int, source: RecordingBytes, terms: str | None, slots: Slots | None
+) -> list[Buffer]:
+    """The frame that asks for `source`; its bytes are in the slot of `serial` if they fit.
+
+    Args:
+        terms: JSON to examine under (`terms_text`); "" for those of the last request that had
+            any; None: only the recording is wanted.
+    """
+    contents = [member.content for member in source.members]
+    in_slot = slots is not None and slots.put(serial, contents)
+    header = {
+        "serial": serial,
+        "members": [[member.name, len(member.content)] for member in source.members],
+        "terms": terms,
+        "in_slot": in_slot,
+    }
+    return encoded(header, () if in_slot else contents)
 
 
-def request_of(serial: int, source: RecordingBytes) -> tuple[dict[str, object], list[Buffer]]:
-    """Header and body that ask for `source` to be decoded."""
-    members = [[member.name, len(member.content)] for member in source.members]
-    return {"serial": serial, "members": members}, [member.content for member in source.members]
+@dataclass(frozen=True, slots=True)
+class Request:
+    """See `request_of`."""
+
+    serial: int
+    source: RecordingBytes
+    terms: str | None
 
 
-def parse_request(frame: Frame) -> tuple[int, RecordingBytes]:
-    """Serial number and recording of a request; the reader process trusts its run."""
+def parse_request(frame: Frame, slots: Slots | None) -> Request:
+    """What is asked for; the reader process trusts its run."""
     header = json.loads(frame.header)
+    serial, stated = header["serial"], header["members"]
+    content: Buffer = frame.body
+    if header["in_slot"] and slots is not None:
+        content = slots.get(serial, sum(length for _, length in stated))
     members, at = [], 0
-    for name, length in header["members"]:
-        members.append(Member(name, bytes(memoryview(frame.body)[at : at + length])))
+    for name, length in stated:
+        members.append(Member(name, bytes(memoryview(content)[at : at + length])))
         at += length
-    return header["serial"], RecordingBytes(tuple(members))
+    return Request(serial, RecordingBytes(tuple(members)), header["terms"])

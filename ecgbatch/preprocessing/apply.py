@@ -7,14 +7,12 @@ from numpy.typing import NDArray
 
 from ecgbatch.errors import Refusal
 from ecgbatch.preprocessing import steps
-from ecgbatch.preprocessing.spec import (
+from ecgbatch.preprocessing.of_spec import (
     Bandpass,
     MedianBaseline,
     Notch,
     PreprocessingSpec,
-    Resample,
     Step,
-    Window,
     ZScore,
 )
 from ecgbatch.records import Millivolts, ModelInput
@@ -56,27 +54,25 @@ def prepare(
     ratio = steps.resampling_ratio(sampling_frequency)
     prepared, padded_samples = np.asarray(signal, dtype=np.float64), 0
     for step in listed:
-        match step:
-            case Window():
-                prepared, padded_samples = steps.cut_window(prepared, ratio, step)
-                _refuse_not_finite(prepared)
-            case Resample():
-                prepared = steps.resample(prepared, ratio, step)
-            case _:
-                prepared = _filter(prepared, step)
+        if step.step == "window":
+            prepared, padded_samples = steps.cut_window(prepared, ratio, step)
+            _refuse_not_finite(prepared)
+        elif step.step == "resample":
+            prepared = steps.resample(prepared, ratio, step)
+        else:
+            prepared = _filter(prepared, step)
     return np.ascontiguousarray(prepared), padded_samples
 
 
 def _filter(signal: steps.Array, step: Notch | Bandpass | MedianBaseline | ZScore) -> steps.Array:
-    match step:
-        case Notch():
-            return steps.notch(signal, step)
-        case Bandpass():
-            return steps.bandpass(signal, step)
-        case MedianBaseline():
-            return steps.subtract_median_baseline(signal, step)
-        case ZScore():
-            return steps.zscore(signal, step)
+    if step.step == "notch":
+        return steps.notch(signal, step)
+    if step.step == "bandpass":
+        return steps.bandpass(signal, step)
+    if step.step == "median_baseline":
+        return steps.subtract_median_baseline(signal, step)
+    if step.step == "zscore":
+        return steps.zscore(signal, step)
     assert_never(step)
 
 

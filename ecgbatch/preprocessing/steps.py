@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ecgbatch.errors import Refusal
 from ecgbatch.preprocessing import design
 from ecgbatch.preprocessing.filters import filters
-from ecgbatch.preprocessing.spec import Bandpass, MedianBaseline, Notch, Resample, Window, ZScore
+from ecgbatch.preprocessing.of_spec import Bandpass, MedianBaseline, Notch, Resample, Window, ZScore
 from ecgbatch.records import Millivolts
 from ecgbatch.terms import SAMPLING_FREQUENCY, WINDOW_SAMPLES, ReasonCode
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from ecgbatch.quality import eligibility, leads, noise, rhythm, signal
+from ecgbatch.quality.of_settings import Eligibility, Quality
 from ecgbatch.quality.window import Window
 from ecgbatch.records import Finding, Recording
-from ecgbatch.settings_tables import Eligibility, Quality
 from ecgbatch.terms import ReasonCode
 
 Check = Callable[[Window, Quality], tuple[Finding, ...]]

@@ -1,8 +1,8 @@
 """What a file itself shows to be outside the intended use: always a finding, refusing if set."""
 
+from ecgbatch.quality.of_settings import Eligibility
 from ecgbatch.readers.statements import is_paced
 from ecgbatch.records import Finding, Recording
-from ecgbatch.settings_tables import Eligibility
 from ecgbatch.terms import ADULT_YEARS, ReasonCode
 
 

@@ -1,7 +1,7 @@
 """How a check states what it found: against its own settings."""
 
+from ecgbatch.quality.of_settings import Switch
 from ecgbatch.records import Finding
-from ecgbatch.settings_tables import Limit, Switch
 from ecgbatch.terms import ReasonCode
 
 
@@ -15,6 +15,6 @@ def found(
     limit: float | None = None,
 ) -> Finding:
     """A finding that refuses if the check's settings say so, with `limit` or the one they state."""
-    if limit is None and isinstance(setting, Limit):
-        limit = setting.limit
+    if limit is None:
+        limit = getattr(setting, "limit", None)
     return Finding(check, reason, lead, value, limit, setting.refuses)

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgbatch.quality.found import found
+from ecgbatch.quality.of_settings import Quality
 from ecgbatch.quality.ranks import median, percentile
 from ecgbatch.quality.window import Window
 from ecgbatch.records import Finding, Millivolts
-from ecgbatch.settings_tables import Quality
 from ecgbatch.terms import DERIVABLE_LEADS, LEADS, ReasonCode
 
 _PERCENT = 99.0

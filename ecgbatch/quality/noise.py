@@ -4,12 +4,12 @@ import numpy as np
 
 from ecgbatch.quality.beats import Grid, align, cut_out, whole_beats
 from ecgbatch.quality.found import found
+from ecgbatch.quality.of_settings import Limit, Quality
 from ecgbatch.quality.ranks import median
 from ecgbatch.quality.runs import Rows
 from ecgbatch.quality.spectrum import Spectrum
 from ecgbatch.quality.window import Window
 from ecgbatch.records import Finding, Millivolts
-from ecgbatch.settings_tables import Limit, Quality
 from ecgbatch.terms import ReasonCode
 
 _MAINS_HZ = (50.0, 60.0)

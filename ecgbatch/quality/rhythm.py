@@ -3,9 +3,9 @@
 import numpy as np
 
 from ecgbatch.quality.found import found
+from ecgbatch.quality.of_settings import Quality
 from ecgbatch.quality.window import Window
 from ecgbatch.records import Finding, Millivolts
-from ecgbatch.settings_tables import Quality
 from ecgbatch.terms import WINDOW_S, ReasonCode
 
 _LEAST_SWING_MV = 0.02

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ecgbatch.quality.found import found
+from ecgbatch.quality.of_settings import Quality
 from ecgbatch.quality.ranks import median, percentile
 from ecgbatch.quality.runs import (
     longest_run,
@@ -12,7 +13,6 @@ from ecgbatch.quality.runs import (
 )
 from ecgbatch.quality.window import Window
 from ecgbatch.records import Finding
-from ecgbatch.settings_tables import Quality
 from ecgbatch.terms import ReasonCode
 
 _UNIT_FACTORS = (5.0, 200.0, 1000.0)
