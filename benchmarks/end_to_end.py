@@ -27,7 +27,7 @@ from typing import Any
 from sqlalchemy import select
 
 from benchmarks import machine, results
-from benchmarks.bundles import PRESETS, Preset, bundle_folder
+from benchmarks.bundles import PRESETS, Kind, Preset, bundle_folder
 from benchmarks.child import Plan
 from benchmarks.files import write_files
 from benchmarks.neighbours import sample
@@ -50,6 +50,7 @@ class Bench:
     """Sizes, and what all samples share."""
 
     home: Path
+    net: Kind
     runtime: str
     precisions: tuple[str, ...]
     n_files: int
@@ -84,7 +85,7 @@ class Series:
 
 def one_round(bench: Bench, stage: Stage, series: Series) -> None:
     """Every side once, one after the other."""
-    bundle, table = bundle_folder("full", series.preset), bench.home / "published.csv"
+    bundle, table = bundle_folder(bench.net, series.preset), bench.home / "published.csv"
     cost, told = _quiet(bench, lambda: _published(bundle, table, bench))
     series.add(PUBLISHED, cost)
     series.page_faults.append(told["page_faults"] / told["n"])
@@ -134,7 +135,7 @@ def _told(module: str, *arguments: str) -> tuple[Cost, Told]:
 def _ours(
     bench: Bench, stage: Stage, preset: Preset, precision: str, table: Path
 ) -> tuple[Cost, Told]:
-    plan = stage.plan(bundle_folder("full", preset), bench.scoring(precision))
+    plan = stage.plan(bundle_folder(bench.net, preset), bench.scoring(precision))
     try:
         cost, runtime = _worked(plan)
         return cost, {"runtime": runtime, "difference": largest_difference(plan.url, table)}
@@ -221,7 +222,7 @@ def measured(bench: Bench, n_rounds: int, n_memory: int) -> dict[str, object]:
     few = Stage(bench.home / "few-databases", bench.home / "few")
     every = [Series(preset) for preset in PRESETS]
     for series in every:
-        bundle = bundle_folder("full", series.preset)
+        bundle = bundle_folder(bench.net, series.preset)
         for precision in bench.precisions:
             plan = few.plan(bundle, bench.scoring(precision))
             series.memory_mb[precision] = peak_mb(plan)
@@ -235,6 +236,7 @@ def measured(bench: Bench, n_rounds: int, n_memory: int) -> dict[str, object]:
     cores = machine.usable_cores()
     return {
         "machine": machine.describe(),
+        "net": bench.net,
         "files": bench.n_files,
         "files_published": bench.n_published,
         "rounds": n_done,
@@ -262,6 +264,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=N_FILES)
     parser.add_argument("--rounds", type=int, default=N_ROUNDS)
     parser.add_argument("--minutes", type=float, default=MINUTES, help="no round begins after it")
+    parser.add_argument("--net", choices=("full", "small"), default="full", help="small: to try it")
     parser.add_argument("--quick", action="store_true", help="80 files, one round, no repetition")
     parser.add_argument("--write", action="store_true", help="keep in benchmarks/results")
     stated = parser.parse_args()
@@ -273,6 +276,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="end-to-end-") as home:
         bench = Bench(
             home=Path(home),
+            net=stated.net,
             runtime=stated.runtime,
             precisions=precisions,
             n_files=n_files,
