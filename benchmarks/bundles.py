@@ -39,7 +39,7 @@ _LOGIT_SD, _LOGIT_MEAN = 2.0, -1.0
 _DIRECTIONS = 8
 _QUANTILES = (0.3, 0.8)
 _BF16_MARGIN, _LARGEST_TOLERANCE = 4.0, 1.0
-_PLACE = Path("build") / "benchmarks"
+_PLACE = Path(__file__).parents[1] / "build" / "benchmarks"
 
 
 def bundle_folder(kind: Kind, name: Preset, home: Path = _PLACE) -> Path:
@@ -47,7 +47,7 @@ def bundle_folder(kind: Kind, name: Preset, home: Path = _PLACE) -> Path:
     folder = home / f"{kind}-{name}-{SEED}"
     if not (folder / SUMS).is_file():
         _make(folder, kind, name)
-    return folder.absolute()
+    return folder
 
 
 def full_architecture() -> Architecture:

@@ -114,9 +114,9 @@ def measured(home: Path, n_files: int, n_rounds: int, tries: int) -> dict[str, l
         databases = {SQLITE: None} | ({POSTGRESQL: running} if running else {})
         lines = {
             name: [
-                Line(name, preset, mixture, _stage(home, name, mixture, beside), beside)
+                Line(name, preset, mixture, stage, beside)
+                for mixture, stage in _stages(home, name, beside)
                 for preset in PRESETS
-                for mixture in MIXTURES
             ]
             for name, beside in databases.items()
         }
@@ -126,8 +126,10 @@ def measured(home: Path, n_files: int, n_rounds: int, tries: int) -> dict[str, l
     return lines
 
 
-def _stage(home: Path, name: str, mixture: Mixture, beside: Server | None) -> Stage:
-    return Stage(home / f"{name}-{mixture}", home / mixture, beside.postgres if beside else None)
+def _stages(home: Path, name: str, beside: Server | None) -> Iterator[tuple[Mixture, Stage]]:
+    postgres = beside.postgres if beside else None
+    for mixture in MIXTURES:
+        yield mixture, Stage(home / f"{name}-{mixture}", home / mixture, postgres)
 
 
 def rate_of(lines: list[Line], preset: Preset) -> float:

@@ -12,7 +12,6 @@ JSON as the last line; `share_of_bound` there is the smallest of the precisions.
 """
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -24,9 +23,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import select
-
 from benchmarks import machine, results
+from benchmarks.agreement import largest_difference
 from benchmarks.bundles import PRESETS, Kind, Preset, bundle_folder
 from benchmarks.child import Plan
 from benchmarks.files import write_files
@@ -34,9 +32,6 @@ from benchmarks.neighbours import sample
 from benchmarks.runs import Stage, default_runtime, environment, started
 from benchmarks.say import last_line
 from benchmarks.shares import Cost, against_bound, rates, ratio
-from ecgbatch.store.engine import open_engine
-from ecgbatch.store.tables import item, result, score
-from ecgbatch.terms import Vessel
 
 N_FILES, N_PUBLISHED, N_MEMORY = 800, 192, 120
 N_ROUNDS, MINUTES = 4, 9.0
@@ -76,6 +71,7 @@ class Series:
     names: dict[str, str] = field(default_factory=dict)
     memory_mb: dict[str, float] = field(default_factory=dict)
     page_faults: list[float] = field(default_factory=list)
+    at_the_ends_s: list[float] = field(default_factory=list)
     difference: float | None = None
 
     def add(self, side: str, cost: Cost) -> None:
@@ -93,6 +89,7 @@ def one_round(bench: Bench, stage: Stage, series: Series) -> None:
         cost, told = _quiet(bench, lambda p=precision: _ours(bench, stage, series.preset, p, table))
         series.add(precision, cost)
         series.names[precision] = told["runtime"]
+        series.at_the_ends_s.append(told["at_the_ends_s"])
         if series.difference is None:
             series.difference = told["difference"]
     series.add(NULL, _quiet(bench, lambda: _null(stage, series.preset))[0])
@@ -107,8 +104,8 @@ Told = Mapping[str, Any]
 
 
 def _quiet(bench: Bench, measure: Callable[[], tuple[Cost, Told]]) -> tuple[Cost, Told]:
-    """The quietest of some tries."""
-    found = sample(measure, tries=bench.tries)
+    """The quietest of some tries; of one, once the time is up."""
+    found = sample(measure, tries=bench.tries if time.monotonic() < bench.until else 1)
     cost, told = found.value
     return replace(cost, others=found.others), told
 
@@ -137,8 +134,8 @@ def _ours(
 ) -> tuple[Cost, Told]:
     plan = stage.plan(bundle_folder(bench.net, preset), bench.scoring(precision))
     try:
-        cost, runtime = _worked(plan)
-        return cost, {"runtime": runtime, "difference": largest_difference(plan.url, table)}
+        cost, told = _worked(plan)
+        return cost, {**told, "difference": largest_difference(plan.url, table)}
     finally:
         stage.drop(plan)
 
@@ -146,17 +143,18 @@ def _ours(
 def _null(stage: Stage, preset: Preset) -> tuple[Cost, Told]:
     plan = stage.plan(bundle_folder("null", preset), is_null=True)
     try:
-        return _worked(plan)[0], {}
+        return _worked(plan)
     finally:
         stage.drop(plan)
 
 
-def _worked(plan: Plan) -> tuple[Cost, str]:
+def _worked(plan: Plan) -> tuple[Cost, Told]:
     with started(plan) as child:
         answer = child.work()
     if set(answer.finished) != {"scored"}:
         raise RuntimeError("not every file was scored")
-    return Cost(answer.n, answer.seconds, answer.core_s), answer.runtime
+    told = {"runtime": answer.runtime, "at_the_ends_s": answer.look_s + answer.closing_s}
+    return Cost(answer.n, answer.seconds, answer.core_s), told
 
 
 def peak_mb(plan: Plan) -> float:
@@ -164,31 +162,6 @@ def peak_mb(plan: Plan) -> float:
     with started(plan, is_watched=True) as child:
         child.work()
         return child.memory.peak_mb if child.memory else 0.0
-
-
-def largest_difference(url: str, table: Path) -> float:
-    """Between the probabilities of the published way and ours, over its ECGs."""
-    with table.open(encoding="utf-8", newline="") as opened:
-        theirs = {row[0]: list(map(float, row[1:])) for row in csv.reader(opened)}
-    engine = open_engine(url)
-    try:
-        with engine.connect() as connection:
-            rows = connection.execute(
-                select(item.c.locator, score.c.task, score.c.probability_raw)
-                .join(result, result.c.recording_id == item.c.recording_id)
-                .join(score, score.c.result_id == result.c.result_id)
-            ).all()
-    finally:
-        engine.dispose()
-    places = {vessel.value: place for place, vessel in enumerate(Vessel)}
-    differences = [
-        abs(theirs[name][places[task]] - probability)
-        for locator, task, probability in rows
-        if (name := locator.rpartition("/")[2]) in theirs
-    ]
-    if len(differences) != len(theirs) * len(Vessel):
-        raise RuntimeError("an ECG of the published way has no row")
-    return max(differences)
 
 
 def figures(series: Series, cores: int) -> dict[str, object]:
@@ -201,6 +174,7 @@ def figures(series: Series, cores: int) -> dict[str, object]:
         },
         "everything_but_the_net": rates(samples[NULL]),
         "largest_difference_of_probability": series.difference,
+        "look_and_closing_s": round(median(series.at_the_ends_s), 3),
     }
     for precision, runtime in series.names.items():
         ours, nets = samples[precision], samples[f"net {precision}"]

@@ -92,7 +92,7 @@ class Stage:
 
     def __init__(self, home: Path, source: Path, server: Postgres | None = None) -> None:
         """Args:
-        home: takes the databases, if they are SQLite's.
+        home: a folder of its own, made here; takes the databases, if they are SQLite's.
         server: of PostgreSQL; None is SQLite.
         """
         self._home, self._source, self._server = home, source, server
@@ -100,11 +100,10 @@ class Stage:
         self._templates: dict[str, str] = {}
         self._names: dict[str, str] = {}
         self._empty = home / "empty"
-        self._empty.mkdir(parents=True, exist_ok=True)
+        self._empty.mkdir(parents=True)
         self._key = home / "site.key"
-        if not self._key.exists():
-            self._key.touch(mode=0o600)
-            self._key.write_bytes(secrets.token_bytes(32))
+        self._key.touch(mode=0o600)
+        self._key.write_bytes(secrets.token_bytes(32))
 
     def plan(
         self, bundle: Path, scoring: dict[str, str | int] | None = None, *, is_null: bool = False
