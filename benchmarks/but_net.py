@@ -20,7 +20,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import get_args
 
-from benchmarks import machine, results
+from benchmarks import kept, machine
 from benchmarks.bundles import PRESETS, Preset, bundle_folder
 from benchmarks.files import Mixture, write_files
 from benchmarks.neighbours import sample
@@ -161,7 +161,7 @@ def main() -> None:
         "databases": {name: [line.figures() for line in of_one] for name, of_one in lines.items()},
     }
     if stated.write:
-        results.keep("but_net", answer)
+        kept.keep("but_net", answer)
     last_line(answer)
 
 

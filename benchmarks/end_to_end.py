@@ -18,12 +18,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import machine, results
+from benchmarks import kept, machine
 from benchmarks.agreement import largest_difference
 from benchmarks.bundles import PRESETS, Kind, Preset, bundle_folder
 from benchmarks.child import Plan
@@ -82,21 +83,21 @@ class Series:
 def one_round(bench: Bench, stage: Stage, series: Series) -> None:
     """Every side once, one after the other."""
     bundle, table = bundle_folder(bench.net, series.preset), bench.home / "published.csv"
-    cost, told = _quiet(bench, lambda: _published(bundle, table, bench))
+    cost, told = _quiet(bench, partial(_published, bundle, table, bench))
     series.add(PUBLISHED, cost)
     series.page_faults.append(told["page_faults"] / told["n"])
     for precision in bench.precisions:
-        cost, told = _quiet(bench, lambda p=precision: _ours(bench, stage, series.preset, p, table))
+        cost, told = _quiet(bench, partial(_ours, bench, stage, series.preset, precision, table))
         series.add(precision, cost)
         series.names[precision] = told["runtime"]
         series.at_the_ends_s.append(told["at_the_ends_s"])
         if series.difference is None:
             series.difference = told["difference"]
-    series.add(NULL, _quiet(bench, lambda: _null(stage, series.preset))[0])
+    series.add(NULL, _quiet(bench, partial(_null, stage, series.preset))[0])
     for precision in bench.precisions:
         # By the name on the rows: what the settings stood for.
         scoring = {**bench.scoring(precision), "runtime": series.names[precision].split()[0]}
-        cost, _ = _quiet(bench, lambda s=scoring: _net(bundle, bench.net_s, s))
+        cost, _ = _quiet(bench, partial(_net, bundle, bench.net_s, scoring))
         series.add(f"net {precision}", cost)
 
 
@@ -263,7 +264,7 @@ def main() -> None:
         answer = measured(bench, n_rounds, min(N_MEMORY, n_files))
     answer = {**summary(answer), **answer}
     if stated.write:
-        results.keep("end_to_end", answer)
+        kept.keep("end_to_end", answer)
     last_line(answer)
 
 

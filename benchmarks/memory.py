@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from benchmarks import machine, results
+from benchmarks import kept, machine
 from benchmarks.bundles import bundle_folder
 from benchmarks.child import Answer
 from benchmarks.end_to_end import peak_mb
@@ -140,7 +140,7 @@ def main() -> None:
         "growth": growth(portions, sizes),
     }
     if stated.write:
-        results.keep("memory", answer)
+        kept.keep("memory", answer)
     last_line(answer)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import wfdb
 
-from benchmarks import published, results, scale, shares
+from benchmarks import kept, published, scale, shares
 from benchmarks.files import recording, write_files
 from ecgbatch.preprocessing.apply import to_input
 from ecgbatch.preprocessing.spec import preset
@@ -66,5 +66,4 @@ def test_cpu_times_add_up_to_the_bound() -> None:
 
 def test_the_scale_page_shows_the_kept_figures() -> None:
     text = scale.PAGE.read_text(encoding="utf-8")
-    kept = results.kept("memory"), results.kept("end_to_end")
-    assert scale.page(text, *kept) == text
+    assert scale.page(text, kept.last("memory"), kept.last("end_to_end")) == text

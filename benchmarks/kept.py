@@ -13,7 +13,7 @@ def keep(name: str, answer: Mapping[str, object]) -> None:
     _path(name).write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
 
 
-def kept(name: str) -> dict[str, Any] | None:
+def last(name: str) -> dict[str, Any] | None:
     """The figures that were kept last; None if none were."""
     if not _path(name).is_file():
         return None
