@@ -14,7 +14,7 @@ from benchmarks import kept
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 N_ECGS = 5_000_000
-CORES = (2, 8, 16, 32)
+CORES = (2, 8, 16)
 GFLOP = 2.34
 """Of the net for one ECG."""
 NOT_YET = "Not measured yet."
@@ -83,9 +83,13 @@ def server(memory: Figures, end_to_end: Figures) -> str:
     told = memory["growth"]
     each = told["database_bytes_per_ecg"]
     if each:
-        rows.append(["database", f"{_gb(each)} GB", _how("bytes of an ECG, SQLite")])
+        rows.append(["database", f"{_gb(each)} GB", _how("bytes of an ECG in SQLite")])
     rows.append(
-        ["files to read", f"{_gb(told['file_bytes_per_ecg'])} GB", _how("half WFDB, half MUSE")]
+        [
+            "files to read",
+            f"{_gb(told['file_bytes_per_ecg'])} GB",
+            _how("bytes of its files, half WFDB, half MUSE"),
+        ]
     )
     rows.append(
         ["memory", f"{memory['peak_pss_mb']:.0f} MB", f"{MEASURED}, full net, all processes"]
