@@ -97,7 +97,8 @@ def calibrated(
     net = Net1D(architecture)
     for norm in (part for part in net.modules() if isinstance(part, nn.BatchNorm1d)):
         norm.momentum = None  # the plain mean over the batches
-    batches = torch.from_numpy(inputs).split(_CHUNK)
+    given = torch.from_numpy(inputs)
+    batches = [given[first : first + _CHUNK] for first in range(0, len(given), _CHUNK)]
     with torch.no_grad():
         _features(net.train(), batches)
         features = _features(net.eval(), batches)
