@@ -145,6 +145,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="40 files, one round, no repetition")
     parser.add_argument("--write", action="store_true", help="keep in benchmarks/results")
     stated = parser.parse_args()
+    if stated.write and stated.quick:
+        parser.error("a quick run is not kept")
     n_files = min(stated.files, 40) if stated.quick else stated.files
     n_rounds, tries = (1, 1) if stated.quick else (stated.rounds, TRIES)
     with TemporaryDirectory(prefix="but-net-") as home:

@@ -243,6 +243,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="80 files, one round, no repetition")
     parser.add_argument("--write", action="store_true", help="keep in benchmarks/results")
     stated = parser.parse_args()
+    if stated.write and (stated.quick or stated.net != "full"):
+        parser.error("only the full net and all files are kept")
     precisions = ("fp32", "bf16") if machine.has_bf16() else ("fp32",)
     if stated.runtime == "torch":
         precisions = ("fp32",)

@@ -123,6 +123,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="60 files; the full net on 8")
     parser.add_argument("--write", action="store_true", help="keep in benchmarks/results")
     stated = parser.parse_args()
+    if stated.write and stated.quick:
+        parser.error("a quick run is not kept")
     n_files, portion, n_full = stated.files, stated.portion, N_FULL
     sizes: tuple[int, ...] = SIZES
     if stated.quick:
