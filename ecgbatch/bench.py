@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecgbatch import telemetry
 from ecgbatch.admission import load_scorer
 from ecgbatch.bundle.digest import read_manifest
 from ecgbatch.canary import send
@@ -14,6 +15,7 @@ from ecgbatch.identity import Pseudonymiser
 from ecgbatch.isolation.examiners import Examiners
 from ecgbatch.machine import decoders
 from ecgbatch.pipeline import Instruments
+from ecgbatch.preprocessing import filters
 from ecgbatch.provenance import code_version, library_versions, pipeline_id
 from ecgbatch.records import Provenance
 from ecgbatch.scoring.scorer import Scorer
@@ -46,6 +48,10 @@ def bench_for(
         SetupFault: the bundle is not reproduced here, or the readers do not start.
     """
     terms = Terms(settings.quality, settings.eligibility, read_manifest(folder).preprocessing)
+    if terms.preprocessing.has_filters and filters.kept() is None:
+        # Once on a machine, where numba is installed.
+        telemetry.logger().info("compiling_filters")
+        filters.warm()
     n_processes = decoders(settings.work.decoders, settings.scoring.cores or None)
     with Examiners(settings.isolation, terms, n_processes) as examiners:
         scorer = load_scorer(settings, champion, folder)

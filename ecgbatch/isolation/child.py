@@ -12,12 +12,14 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ecgbatch.errors import InputFault, SetupFault
 from ecgbatch.isolation import wire
 from ecgbatch.isolation.desk import Answer, Desk, fault_of
 from ecgbatch.isolation.plugins import load_plug_ins
 from ecgbatch.isolation.slots import Buffer, Slots
+from ecgbatch.preprocessing import filters
 from ecgbatch.readers.registry import READERS
 from ecgbatch.terms import ReasonCode
 
@@ -52,6 +54,8 @@ def main(parent: int, memory_bytes: int, depth: int, shared: int, plug_ins: Sequ
         return
     built_in = [entry.load() for entry in READERS]
     desk = Desk(extra)
+    # It has no home to look for the compiled filters in.
+    filters.use(Path(hello["filters"]) if hello["filters"] else None)
     desk.prepare(hello["terms"])
     names = [reader.NAME for reader in (*built_in, *extra)]
     _send(channel, {"kind": "ready", "readers": names})

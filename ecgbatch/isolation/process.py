@@ -19,6 +19,7 @@ from ecgbatch.errors import InputFault, SetupFault
 from ecgbatch.isolation import wire
 from ecgbatch.isolation.answer import Answer, Unfit, parse_answer, parse_greeting
 from ecgbatch.isolation.slots import Buffer, Slots
+from ecgbatch.preprocessing import filters
 from ecgbatch.records import RecordingBytes
 from ecgbatch.settings import Isolation
 from ecgbatch.terms import ReasonCode
@@ -252,7 +253,8 @@ class Process:
 
 def _hello(terms: str | None) -> dict[str, object]:
     """What the process is told at its start, beside its limits."""
-    return {"terms": terms}
+    code = filters.kept()
+    return {"terms": terms, "filters": None if code is None else str(code)}
 
 
 def _spawn(

@@ -83,6 +83,12 @@ def which() -> Kind:
     return "numba" if path and compiled.kept_code(path) else "scipy"
 
 
+def kept() -> Path | None:
+    """The file that `warm` left, if it is there and whole; nothing is compiled."""
+    path = _place()
+    return path if path is not None and compiled.kept_code(path) is not None else None
+
+
 def warm() -> Path | None:
     """See to it that the code is in the cache: for `use`, here or in another process.
 
@@ -99,7 +105,7 @@ def warm() -> Path | None:
     if compiled.kept_code(path) is None:
         with suppress(OSError, subprocess.SubprocessError):
             _build(path)
-    return path if compiled.kept_code(path) else None
+    return kept()
 
 
 def _keep_freed_memory() -> None:
