@@ -18,6 +18,7 @@ from sqlalchemy import select, text
 from benchmarks import null_runtime
 from benchmarks.tree import cpu_s
 from ecgbatch import telemetry
+from ecgbatch.pace import Reading
 from ecgbatch.run import run_once, scan_once
 from ecgbatch.settings import Settings, load_settings
 from ecgbatch.store.engine import open_engine
@@ -87,10 +88,10 @@ class _Marks:
     began: tuple[float, float, int] | None = None
     last_s: float = 0.0
 
-    def progress(self, done: int, *_: object) -> None:
+    def progress(self, reading: Reading) -> None:
         self.last_s = time.perf_counter()
         if self.began is None:
-            self.began = (self.last_s, cpu_s(os.getpid()), done)
+            self.began = (self.last_s, cpu_s(os.getpid()), reading.done)
 
 
 def work(plan: Plan, settings: Settings) -> Answer:
