@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ecgbatch.bundle.calibration import calibrate, sigmoid
-from ecgbatch.bundle.golden import check_golden
+from ecgbatch.bundle.golden import check_golden, tolerance_of
 from ecgbatch.bundle.load import Bundle
 from ecgbatch.errors import InputFault
 from ecgbatch.records import ModelInput, Risk
@@ -43,6 +43,7 @@ class Scorer:
             SetupFault: cuts missing, precision not admitted, or golden logits not reproduced.
         """
         bundle.manifest.refuse_missing_cuts()
+        tolerance_of(bundle.manifest, precision)  # before the nets are converted for nothing
         self.precision = precision
         self._runtime = build_runtime(runtime, bundle, precision, wish)
         self.bundle = bundle.without_weights()
