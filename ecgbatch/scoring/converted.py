@@ -98,7 +98,7 @@ def _read(entry: Path, card: dict[str, object], index: int) -> Files:
     sums = {match[2]: match for match in matches if match}
     if len(sums) != len(lines) or CARD not in sums:
         raise _BrokenError
-    if json.loads(_verified(entry, CARD, sums[CARD][1])) != card:
+    if _verified(entry, CARD, sums[CARD][1]) != json.dumps(card).encode():
         raise _BrokenError
     stem = f"member-{index:02d}"
     of_member = [match for match in sums.values() if match[3] == stem]
