@@ -3,21 +3,23 @@
 import json
 import os
 import shutil
-import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ecgbatch.bundle.load import Bundle
 from ecgbatch.caches import cache_folder
 from ecgbatch.errors import SetupFault
+from ecgbatch.scoring import conversion
 from ecgbatch.scoring import converted as module
 from ecgbatch.scoring.converted import Files, converted
 from ecgbatch.terms import ReasonCode
-from tests.support.processes import children, wait_for
+from tests.support.processes import wait_for
 
 KIND = "openvino"
 
@@ -194,7 +196,14 @@ def test_a_killed_conversion_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     faults: list[SetupFault] = []
-    before = set(children(os.getpid()))
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def start(*given: Any, **named: Any) -> "subprocess.Popen[bytes]":
+        started.append(popen(*given, **named))
+        return started[-1]
+
+    monkeypatch.setattr(conversion.subprocess, "Popen", start)
 
     def score() -> None:
         try:
@@ -204,11 +213,10 @@ def test_a_killed_conversion_leaves_nothing(
 
     scoring = threading.Thread(target=score)
     scoring.start()
-    assert wait_for(lambda: bool(set(children(os.getpid())) - before))
+    assert wait_for(lambda: bool(started))
     home = cache_folder("nets", bundle.digest)
     assert [path.name[:5] for path in home.iterdir()] == [".new-"]
-    (converting,) = set(children(os.getpid())) - before
-    os.kill(converting, signal.SIGKILL)
+    started[0].kill()
     scoring.join()
 
     assert [fault.reason for fault in faults] == [ReasonCode.CONVERSION_FAILED]
