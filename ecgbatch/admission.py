@@ -105,10 +105,11 @@ def _folders(
 
 def load_scorer(settings: Settings, champion: BundleRow, folder: Path) -> Scorer:
     """Weights from the bytes that were hashed; golden ECGs reproduced, or SetupFault."""
-    return _scorer(load_bundle(folder, expected_digest=champion.digest), settings)
+    return scorer_of(load_bundle(folder, expected_digest=champion.digest), settings)
 
 
-def _scorer(bundle: Bundle, settings: Settings) -> Scorer:
+def scorer_of(bundle: Bundle, settings: Settings) -> Scorer:
+    """The bundle in the runtime and precision of the settings; golden ECGs reproduced."""
     return Scorer(bundle, settings.scoring.runtime, settings.scoring.precision, wish_of(settings))
 
 
@@ -146,7 +147,7 @@ def enter(
         SetupFault: an unfit bundle, or as `bundles.activate`.
     """
     bundle = load_bundle(folder)
-    report = golden_report(_scorer(bundle, settings))
+    report = golden_report(scorer_of(bundle, settings))
     row = _row(bundle, folder)
     with transaction(engine) as connection:
         bundles.register(connection, row, _strata(bundle.manifest))

@@ -20,6 +20,12 @@ def scoring_version(pipeline: str) -> str:
     return pipeline.partition("-")[0]
 
 
+def numerics_of(pipeline: str) -> Numerics | None:
+    """The numerics class in a pipeline identity; None where it names none that is known."""
+    named = pipeline.rpartition("-")[2]
+    return Numerics(named) if named in set(Numerics) else None
+
+
 def has_gates(pipeline: str, gate_digest: str) -> bool:
     """Whether a pipeline identity is of these gate settings."""
     return pipeline.split("-")[2:3] == [gate_digest[:16]]

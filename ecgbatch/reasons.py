@@ -301,6 +301,18 @@ REASONS: dict[ReasonCode, Reason] = {
     _C.BUNDLE_PRECISION: Reason(
         _E, "The bundle has no tolerance for this precision; choose one that it admits."
     ),
+    _C.RUNTIME_MISSING: Reason(
+        _E,
+        "The runtime of [scoring] cannot run here: install its extra (`pip install 'ecgbatch[openvino]'`, `[onnx]`), for cuda a GPU and a build of torch for it, or choose another runtime.",
+    ),
+    _C.PRECISION_MISMATCH: Reason(
+        _E,
+        "This processor would compute in another precision than the settings say; set `precision` of [scoring] to fp32, or score on a machine that has bf16.",
+    ),
+    _C.CONVERSION_FAILED: Reason(
+        _E,
+        "The bundle's net cannot be converted for this runtime here; see that memory and disk suffice, or set `runtime` of [scoring] to torch.",
+    ),
     _C.CANARY_DIFFERS: Reason(
         _E,
         "A golden ECG did not come out of reader, gates, net and strata as it must, so nothing was scored; run `ecgbatch doctor` here.",

@@ -5,6 +5,7 @@ Being here also puts the project on the path, so that tests import `tests.suppor
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from sqlalchemy import Connection, Engine
 from ecgbatch.store.engine import open_engine
 from ecgbatch.store.migrate import migrate
 from tests.support.postgres import Postgres, find_binaries, postgres_server
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One cache of converted nets for all processes of these tests, none of the user's."""
+    if hasattr(config, "workerinput"):
+        return
+    cache = tempfile.mkdtemp(prefix="ecgbatch-tests-")
+    os.environ["XDG_CACHE_HOME"] = cache
+    config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")

@@ -40,9 +40,7 @@ def check_golden(
         SetupFault: `bundle_precision`, the class has no tolerance; `bundle_golden`, a logit is
             outside it, not finite, or of another shape.
     """
-    tolerance = manifest.golden_tolerance.get(numerics)
-    if tolerance is None:
-        raise SetupFault(ReasonCode.BUNDLE_PRECISION, numerics)
+    tolerance = tolerance_of(manifest, numerics)
     got = logits_of(golden_inputs(signals_mv, manifest.preprocessing))
     if got.shape != expected.shape:
         raise SetupFault(ReasonCode.BUNDLE_GOLDEN, "other number of logits")
@@ -52,6 +50,18 @@ def check_golden(
             ReasonCode.BUNDLE_GOLDEN, f"differs by {difference:.2g}, allowed {tolerance:.2g}"
         )
     return difference
+
+
+def tolerance_of(manifest: Manifest, numerics: Numerics) -> float:
+    """How far a golden logit may be from what it must be, in this class.
+
+    Raises:
+        SetupFault: `bundle_precision`, the bundle does not admit the class.
+    """
+    tolerance = manifest.golden_tolerance.get(numerics)
+    if tolerance is None:
+        raise SetupFault(ReasonCode.BUNDLE_PRECISION, numerics)
+    return tolerance
 
 
 def golden_inputs(signals_mv: Batch, spec: PreprocessingSpec) -> Batch:

@@ -11,15 +11,17 @@ from torch import Tensor
 from ecgbatch.bundle.cuts_file import CutsFile
 from ecgbatch.bundle.digest import read_summed
 from ecgbatch.bundle.golden import packaged_golden_ecgs
-from ecgbatch.bundle.load import StateDict, parse_member
+from ecgbatch.bundle.load import StateDict
 from ecgbatch.bundle.manifest import Manifest
 from ecgbatch.bundle.measure import measure_golden
+from ecgbatch.bundle.members import parse_member
 from ecgbatch.bundle.operating_points import Frozen
 from ecgbatch.bundle.save import save_bundle, weights_bytes, write_summed
 from ecgbatch.bundle.strict_json import parse_strict
 from ecgbatch.errors import SetupFault
 from ecgbatch.net.architecture import Architecture
-from ecgbatch.net.checkpoint import HEAD, check_tensors, check_use_bn, read_checkpoint
+from ecgbatch.net.checkpoint import HEAD, check_tensors, read_checkpoint
+from ecgbatch.net.layout import check_use_bn
 from ecgbatch.preprocessing.spec import PreprocessingSpec
 from ecgbatch.terms import Numerics, ReasonCode, Vessel
 

@@ -1,23 +1,31 @@
-"""A folder into a Bundle: bytes once, digest, strict tensors, finite weights."""
+"""A folder into a Bundle: bytes once, digest, strict tensors, finite weights.
 
-import struct
+Does not import torch: not every runtime needs it.
+"""
+
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
-import safetensors.torch
-from safetensors import SafetensorError
-from torch import Tensor
+import numpy as np
+from safetensors import SafetensorError, deserialize
 
 from ecgbatch.bundle.digest import GOLDEN, MANIFEST, WEIGHTS, read_verified
 from ecgbatch.bundle.golden import Batch, Logits, parse_golden
 from ecgbatch.bundle.manifest import Manifest, parse_manifest
 from ecgbatch.errors import SetupFault
 from ecgbatch.net.architecture import Architecture
-from ecgbatch.net.checkpoint import check_tensors, check_use_bn
+from ecgbatch.net.layout import check_layout, check_use_bn, refuse_named
 from ecgbatch.terms import ReasonCode
 
-StateDict = Mapping[str, Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+StateDict = Mapping[str, "Tensor"]
+
+_TYPES = {"F32": "float32", "I64": "int64"}
+"""Those of a net's tensors, as safetensors calls them -> as numpy does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +34,7 @@ class Bundle:
 
     Attributes:
         location: where it was read; a hint, identity is the digest.
-        members: one state dict each; the logit is the mean of their logits.
+        weights: safetensors bytes, one of each member; the logit is the mean of their logits.
         golden_signals_mv: (n, 12, 5000) float32 mV at 500 Hz.
         golden_logits: (n, n_tasks) float64.
     """
@@ -34,9 +42,20 @@ class Bundle:
     manifest: Manifest
     digest: str
     location: Path
-    members: tuple[StateDict, ...] = field(repr=False)
+    weights: tuple[bytes, ...] = field(repr=False)
     golden_signals_mv: Batch = field(repr=False)
     golden_logits: Logits = field(repr=False)
+
+    @property
+    def members(self) -> tuple[StateDict, ...]:
+        """State dicts with memory of their own, made anew at each call. Imports torch."""
+        from ecgbatch.bundle.members import parse_member  # noqa: PLC0415 - torch, if it is needed
+
+        return tuple(parse_member(one, self.manifest.architecture) for one in self.weights)
+
+    def without_weights(self) -> Self:
+        """What is still needed once a runtime has its nets."""
+        return replace(self, weights=())
 
 
 def load_bundle(
@@ -57,25 +76,32 @@ def load_bundle(
     manifest = parse_manifest(files.contents[MANIFEST])
     if for_scoring:
         manifest.refuse_missing_cuts()
-    members = tuple(
-        parse_member(content, manifest.architecture)
-        for name, content in files.contents.items()
-        if name.startswith(f"{WEIGHTS}/")
+    weights = tuple(
+        content for name, content in files.contents.items() if name.startswith(f"{WEIGHTS}/")
     )
+    for content in weights:
+        check_member(content, manifest.architecture)
     signals, logits = parse_golden(files.contents[GOLDEN], manifest.architecture.n_classes)
-    return Bundle(manifest, files.digest, folder, members, signals, logits)
+    return Bundle(manifest, files.digest, folder, weights, signals, logits)
 
 
-def parse_member(content: bytes, architecture: Architecture) -> StateDict:
-    """One safetensors file from memory: every tensor of the architecture, finite, no other.
+def check_member(content: bytes, architecture: Architecture) -> None:
+    """Whether one safetensors file holds every tensor of the architecture, finite, no other.
 
     Raises:
         SetupFault: `bundle_invalid`, `checkpoint_invalid` or `use_bn_contradicted`.
     """
     try:
-        tensors = safetensors.torch.load(content)
-    except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError, struct.error):
+        found = dict(deserialize(content))  # type: ignore[no-untyped-call] # of Rust
+    except (SafetensorError, ValueError, TypeError):
         raise SetupFault(ReasonCode.BUNDLE_INVALID, "weights are not safetensors") from None
-    check_tensors(architecture, tensors)
-    check_use_bn(tensors, architecture.use_bn)
-    return tensors
+    check_layout(
+        architecture,
+        {
+            name: (tuple(one["shape"]), _TYPES.get(one["dtype"], one["dtype"]))
+            for name, one in found.items()
+        },
+    )
+    arrays = {name: np.frombuffer(one["data"], _TYPES[one["dtype"]]) for name, one in found.items()}
+    refuse_named("not finite", (name for name in arrays if not np.isfinite(arrays[name]).all()))
+    check_use_bn(arrays, architecture.use_bn)

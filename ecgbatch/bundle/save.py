@@ -20,7 +20,8 @@ from ecgbatch.bundle.digest import GOLDEN, MANIFEST, SUMS, WEIGHTS, sums_of
 from ecgbatch.bundle.golden import LOGITS, SIGNALS, Batch, Logits, parse_golden
 from ecgbatch.bundle.manifest import Manifest
 from ecgbatch.errors import SetupFault
-from ecgbatch.net.checkpoint import check_tensors, check_use_bn
+from ecgbatch.net.checkpoint import check_tensors
+from ecgbatch.net.layout import check_use_bn
 from ecgbatch.terms import ReasonCode
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -5,9 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ecgbatch.net.architecture import Architecture
-
-_SQUEEZE = 2
-"""Channels per hidden unit of the squeeze-and-excitation."""
+from ecgbatch.net.layout import SQUEEZE
 
 
 class SamePadConv(nn.Module):
@@ -85,8 +83,8 @@ class ResidualBlock(nn.Module):
         )
         self.bn3 = nn.BatchNorm1d(middle)
         self.conv3 = SamePadConv(middle, out_channels, 1)
-        self.se_fc1 = nn.Linear(out_channels, out_channels // _SQUEEZE)
-        self.se_fc2 = nn.Linear(out_channels // _SQUEEZE, out_channels)
+        self.se_fc1 = nn.Linear(out_channels, out_channels // SQUEEZE)
+        self.se_fc2 = nn.Linear(out_channels // SQUEEZE, out_channels)
         self.added_channels = out_channels - in_channels
 
     def forward(self, x: Tensor) -> Tensor:

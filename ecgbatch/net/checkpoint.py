@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ecgbatch.errors import SetupFault
 from ecgbatch.net.architecture import Architecture
+from ecgbatch.net.layout import check_layout, refuse_named
 from ecgbatch.net.net1d import Net1D
 from ecgbatch.terms import ReasonCode
 
@@ -30,8 +31,6 @@ _MALFORMED = (
     struct.error,
 )
 """What the safe unpickler was seen, or must be feared, to raise on malformed bytes."""
-_NAMED = 5
-"""Tensors named in one message."""
 
 
 def read_checkpoint(content: bytes) -> dict[str, Tensor]:
@@ -92,53 +91,12 @@ def check_tensors(architecture: Architecture, tensors: Mapping[str, Tensor]) -> 
     Raises:
         SetupFault: a missing, extra, misshapen or non-finite tensor, by name.
     """
-    with torch.device("meta"):
-        own = Net1D(architecture).state_dict()
-    _refuse_named("missing", own.keys() - tensors.keys())
-    _refuse_named("not expected", tensors.keys() - own.keys())
-    _refuse_named("other shape", (name for name in own if own[name].shape != tensors[name].shape))
-    _refuse_named("other type", (name for name in own if own[name].dtype != tensors[name].dtype))
-    _refuse_named("not finite", _not_finite(tensors))
-
-
-def check_use_bn(tensors: Mapping[str, Tensor], use_bn: bool) -> None:
-    """Refuse a flag that the batch-norm statistics contradict.
-
-    Untrained statistics (mean 0, variance 1, nothing tracked) come from a net made without
-    batch norm; anything else from one made with it.
-
-    Raises:
-        SetupFault: the statistics contradict `use_bn`, or are partly trained, or are absent.
-    """
-    trained = {
-        name.removesuffix(".num_batches_tracked"): _is_trained(tensors, name)
-        for name in tensors
-        if name.endswith(".num_batches_tracked")
+    described = {
+        name: (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in tensors.items()
     }
-    if not trained:
-        raise SetupFault(ReasonCode.CHECKPOINT_INVALID, "no batch-norm statistics")
-    # The first block never uses its first norm, so that one stays untrained in every net.
-    trained.pop("stage_list.0.block_list.0.bn1", None)
-    if any(is_trained != use_bn for is_trained in trained.values()):
-        count = sum(trained.values())
-        raise SetupFault(
-            ReasonCode.USE_BN_CONTRADICTED,
-            f"{count} of {len(trained)} batch norms are trained, stated use_bn is {use_bn}",
-        )
-
-
-def _is_trained(tensors: Mapping[str, Tensor], tracked: str) -> bool:
-    norm = tracked.removesuffix(".num_batches_tracked")
-    try:
-        mean, variance = tensors[f"{norm}.running_mean"], tensors[f"{norm}.running_var"]
-    except KeyError:
-        raise SetupFault(ReasonCode.CHECKPOINT_INVALID, f"missing statistics of {norm}") from None
-    untrained = (
-        bool((tensors[tracked] == 0).all())
-        and bool((mean == 0).all())
-        and bool((variance == 1).all())
-    )
-    return not untrained
+    check_layout(architecture, described)
+    refuse_named("not finite", _not_finite(tensors))
 
 
 def _unwrap(loaded: object) -> object:
@@ -162,11 +120,3 @@ def _tensors(loaded: object) -> dict[str, Tensor]:
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> Iterable[str]:
     return (name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all()))
-
-
-def _refuse_named(what: str, names: Iterable[str]) -> None:
-    found = sorted(names)
-    if not found:
-        return
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    raise SetupFault(ReasonCode.CHECKPOINT_INVALID, f"{what}: {', '.join(found[:_NAMED])}{more}")

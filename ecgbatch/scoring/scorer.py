@@ -5,24 +5,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 
 from ecgbatch.bundle.calibration import calibrate, sigmoid
-from ecgbatch.bundle.golden import check_golden
+from ecgbatch.bundle.golden import check_golden, tolerance_of
 from ecgbatch.bundle.load import Bundle
 from ecgbatch.errors import InputFault
 from ecgbatch.records import ModelInput, Risk
 from ecgbatch.scoring.runtimes.registry import Logits, Wish, build_runtime
 from ecgbatch.terms import Numerics, ReasonCode
 
-_NO_MEMORY = "DefaultCPUAllocator"
+_NO_MEMORY = ("DefaultCPUAllocator", "bad_alloc", "allocate memory", "out of memory")
+"""Words of torch, OpenVINO, ONNX Runtime and CUDA for it."""
 
 
 class Scorer:
     """Scores with one bundle.
 
     Attributes:
-        bundle, precision: as given.
+        bundle: as given, without its weights: the runtime has them.
+        precision: as given.
         golden_difference: largest difference on a golden logit at start-up.
     """
 
@@ -42,9 +43,10 @@ class Scorer:
             SetupFault: cuts missing, precision not admitted, or golden logits not reproduced.
         """
         bundle.manifest.refuse_missing_cuts()
-        self.bundle = bundle
+        tolerance_of(bundle.manifest, precision)  # before the nets are converted for nothing
         self.precision = precision
         self._runtime = build_runtime(runtime, bundle, precision, wish)
+        self.bundle = bundle.without_weights()
         self.golden_difference = check_golden(
             bundle.manifest,
             bundle.golden_signals_mv,
@@ -115,10 +117,10 @@ class Scorer:
 
 @contextmanager
 def _memory_errors() -> Iterator[None]:
-    """Torch says it with an error of its own."""
+    """Every library says it with an error of its own."""
     try:
         yield
-    except RuntimeError as fault:
-        if _NO_MEMORY not in str(fault) and not isinstance(fault, torch.OutOfMemoryError):
+    except Exception as fault:
+        if not any(words in str(fault) for words in _NO_MEMORY):
             raise
         raise MemoryError from None

@@ -9,12 +9,15 @@ from sqlalchemy import Connection, Table, case, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ecgbatch.errors import EcgbatchError
+from ecgbatch.provenance import numerics_of
 from ecgbatch.records import Facts, Finding, Provenance, Rejected, Scored
 from ecgbatch.store.tables import finding, recording, result, score
-from ecgbatch.terms import SCORING_VERSION, ReasonCode, ResultOutcome
+from ecgbatch.terms import SCORING_VERSION, Numerics, ReasonCode, ResultOutcome
 
 SAME_RISK = 1e-6
 """Two scorings under one key differ by less, or the run is stopped."""
+SAME_RISK_OF = {Numerics.BF16: 1e-2}
+"""The same, of numerics classes in which runtimes and processors round more."""
 
 _OF_RECORDING = tuple(
     one.name for one in fields(Facts) if one.name not in {"reader", "reader_version"}
@@ -168,14 +171,20 @@ def check_same(
         scores = select(score.c.task, score.c.probability).where(
             score.c.result_id == kept.result_id
         )
-        _check_risks(outcome, {row.task: row.probability for row in connection.execute(scores)})
+        before = {row.task: row.probability for row in connection.execute(scores)}
+        _check_risks(outcome, before, same_risk(numerics_of(pipeline_id)))
     return True
 
 
-def _check_risks(outcome: Scored, kept: Mapping[str, float]) -> None:
+def same_risk(numerics: Numerics | None) -> float:
+    """How far two probabilities of one ECG may be apart that were computed in one class."""
+    return SAME_RISK if numerics is None else SAME_RISK_OF.get(numerics, SAME_RISK)
+
+
+def _check_risks(outcome: Scored, kept: Mapping[str, float], tolerance: float) -> None:
     for assessed in outcome.assessment.tasks:
         before = kept.get(assessed.risk.task, math.nan)
-        if not abs(before - assessed.risk.probability) <= SAME_RISK:
+        if not abs(before - assessed.risk.probability) <= tolerance:
             raise EcgbatchError(ReasonCode.NONDETERMINISTIC, assessed.risk.task)
 
 

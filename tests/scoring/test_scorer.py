@@ -13,6 +13,7 @@ from torch import Tensor
 from ecgbatch.bundle.calibration import calibrate, sigmoid
 from ecgbatch.bundle.load import Bundle
 from ecgbatch.bundle.operating_points import Isotonic, NoCalibrator, Platt, PriorShift
+from ecgbatch.bundle.save import weights_bytes
 from ecgbatch.errors import InputFault, SetupFault
 from ecgbatch.records import ModelInput
 from ecgbatch.scoring.scorer import Scorer
@@ -54,7 +55,8 @@ def test_no_score_depends_on_its_batch(bundle: Bundle) -> None:
 def test_members_count_by_the_mean_of_their_logits(bundle: Bundle) -> None:
     first: Mapping[str, Tensor] = bundle.members[0]
     second = dict(first) | {"dense.bias": first["dense.bias"] + 3}
-    both = _with(bundle, members=(first, second), golden_logits=bundle.golden_logits + 1.5)
+    weights = (weights_bytes(first), weights_bytes(second))
+    both = _with(bundle, weights=weights, golden_logits=bundle.golden_logits + 1.5)
     risks = Scorer(both).score(_inputs()[:1])[0]
     expected = vectors()["logits_5000"][0] + 1.5
     np.testing.assert_allclose([risk.logit for risk in risks], expected, rtol=0, atol=1e-5)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ecgbatch.bundle.import_ecgfounder import load_backbone
 from ecgbatch.errors import SetupFault
-from ecgbatch.net.checkpoint import check_use_bn, load_strict, read_checkpoint
+from ecgbatch.net.checkpoint import load_strict, read_checkpoint
+from ecgbatch.net.layout import check_use_bn
 from ecgbatch.net.net1d import Net1D
 from ecgbatch.terms import ReasonCode
 from training.folder import RunFolder, people

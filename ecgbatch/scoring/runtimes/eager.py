@@ -3,11 +3,10 @@
 import torch
 
 from ecgbatch.bundle.load import Bundle
-from ecgbatch.errors import SetupFault
 from ecgbatch.net.checkpoint import build_net
 from ecgbatch.net.ensemble import mean_logits
 from ecgbatch.scoring.runtimes.registry import Batch, Logits, Wish
-from ecgbatch.terms import Numerics, ReasonCode
+from ecgbatch.terms import Numerics
 
 NAME = "torch"
 _BATCH = 8
@@ -31,13 +30,7 @@ class Eager:
         return mean_logits(self._nets, batch)
 
 
-def build(bundle: Bundle, precision: Numerics, wish: Wish) -> Eager:
-    """Threads are of the whole process, and no more than it may use.
-
-    Raises:
-        SetupFault: `bundle_precision` for any class but fp32.
-    """
-    if precision is not Numerics.FP32:
-        raise SetupFault(ReasonCode.BUNDLE_PRECISION, f"{NAME} computes in {Numerics.FP32} alone")
+def build(bundle: Bundle, _: Numerics, wish: Wish) -> Eager:
+    """Threads are of the whole process, and no more than it may use."""
     torch.set_num_threads(wish.threads or min(torch.get_num_threads(), wish.cores))
     return Eager(bundle, wish.batch or _BATCH)

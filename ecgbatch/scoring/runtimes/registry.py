@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,35 @@ Batch = NDArray[np.float32]
 Logits = NDArray[np.float64]
 """(B, n_tasks), mean over the bundle's members."""
 
-RUNTIMES = {"torch": "ecgbatch.scoring.runtimes.eager"}
-"""Name of a runtime -> module with `build(bundle, precision, wish) -> Runtime`."""
+_FP32 = (Numerics.FP32,)
+_BOTH = (Numerics.FP32, Numerics.BF16)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A runtime that may be installed here or not.
+
+    Attributes:
+        module: with `build(bundle, precision, wish) -> Runtime`; where the net is converted first,
+            with `convert(net, stem)`; where a device is needed, with `has_device()`.
+        package: that computes.
+        precisions: that it offers, where the machine has them.
+    """
+
+    module: str
+    package: str
+    precisions: tuple[Numerics, ...]
+    needs_device: bool = False
+
+
+RUNTIMES = {
+    "torch": Known("ecgbatch.scoring.runtimes.eager", "torch", _FP32),
+    "openvino": Known("ecgbatch.scoring.runtimes.openvino", "openvino", _BOTH),
+    "onnx": Known("ecgbatch.scoring.runtimes.onnx", "onnxruntime", _FP32),
+    "cuda": Known("ecgbatch.scoring.runtimes.cuda", "torch", _BOTH, needs_device=True),
+}
 AUTO = "auto"
-_PREFERRED = ("torch",)
+_PREFERRED = ("openvino", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +89,49 @@ def chosen(name: str) -> str:
     """The runtime that a name of the settings stands for: `auto` is the fastest installed."""
     if name != AUTO:
         return name
-    return next(one for one in _PREFERRED if one == "torch" or find_spec(one) is not None)
+    return next(one for one in _PREFERRED if _is_installed(one))
+
+
+def available() -> tuple[str, ...]:
+    """The runtimes that can be built here: installed, and with the device that they need."""
+    return tuple(
+        name
+        for name, known in RUNTIMES.items()
+        if _is_installed(name) and (not known.needs_device or _module(name).has_device())
+    )
+
+
+def precisions_of(name: str) -> tuple[Numerics, ...]:
+    """What a runtime offers; whether this machine has it shows when it is built."""
+    return RUNTIMES[chosen(name)].precisions
 
 
 def build_runtime(
     name: str, bundle: Bundle, precision: Numerics, wish: Wish | None = None
 ) -> Runtime:
-    """Raises: SetupFault, no such runtime, or it does not offer the precision."""
+    """The bundle's nets, ready to compute.
+
+    Raises:
+        SetupFault: no such runtime, or not installed; it does not offer the precision, or this
+            machine does not; the nets cannot be converted for it.
+    """
     name = chosen(name)
     if name not in RUNTIMES:
         raise SetupFault(ReasonCode.SETTINGS_INVALID, f"runtime is one of {', '.join(RUNTIMES)}")
-    runtime: Runtime = import_module(RUNTIMES[name]).build(bundle, precision, wish or Wish())
+    offered = RUNTIMES[name].precisions
+    if precision not in offered:
+        words = f"{name} computes in {' or '.join(offered)}"
+        raise SetupFault(ReasonCode.BUNDLE_PRECISION, words)
+    if not _is_installed(name):
+        raise SetupFault(ReasonCode.RUNTIME_MISSING, f"{name} is not installed")
+    runtime: Runtime = _module(name).build(bundle, precision, wish or Wish())
     return runtime
+
+
+def _is_installed(name: str) -> bool:
+    """Without importing it."""
+    return find_spec(RUNTIMES[name].package) is not None
+
+
+def _module(name: str) -> Any:
+    return import_module(RUNTIMES[name].module)
