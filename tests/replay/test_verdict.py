@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecgbatch.provenance import numerics_of
 from ecgbatch.records import (
     Assessment,
     Facts,
@@ -19,9 +20,11 @@ from ecgbatch.records import (
 )
 from ecgbatch.replay.verdict import compare
 from ecgbatch.store.detail import ScoreDetail
+from ecgbatch.store.recordings import same_risk
 from ecgbatch.store.replays import KeptResult
 from ecgbatch.terms import (
     SCORING_VERSION,
+    Numerics,
     ReasonCode,
     ReplayOutcome,
     ReplayStage,
@@ -116,6 +119,30 @@ def test_a_stratum_that_flips_within_the_tolerance_differs() -> None:
 
     assert (verdict.outcome, verdict.stage) == (ReplayOutcome.DIFFERS, ReplayStage.STRATA)
     assert verdict.reason == "stratum of RCA"
+
+
+@pytest.mark.parametrize(
+    ("moved_by", "stage"), [(0.005, None), (-0.0099, None), (0.02, ReplayStage.NET)]
+)
+def test_bf16_may_move_a_risk_by_a_hundredth_and_across_a_cut(
+    moved_by: float, stage: ReplayStage | None
+) -> None:
+    manifest = small_manifest(golden_tolerance={Numerics.FP32: 1e-4, Numerics.BF16: 1e-3})
+    kept = replace(KEPT, precision="bf16", pipeline_id=PIPELINE.replace("fp32", "bf16"))
+    now = fresh(0.1, Stratum.INTERMEDIATE)
+    tasks = tuple(
+        replace(one, risk=replace(one.risk, probability=LOW_RISK + moved_by))
+        for one in now.assessment.tasks
+    )
+    moved = replace(now, assessment=replace(now.assessment, tasks=tasks))
+
+    assert compare(kept, moved, manifest, GATES).stage is stage
+    assert compare(KEPT, moved, manifest, GATES).stage is ReplayStage.NET
+
+
+def test_how_far_risks_of_one_key_may_be_apart_follows_its_class() -> None:
+    for end, allowed in (("fp32", 1e-6), ("bf16", 1e-2), ("int8", 1e-6), ("other", 1e-6)):
+        assert same_risk(numerics_of(f"1-abc-def-{end}")) == allowed
 
 
 UNREAD = Facts("f" * 64)
