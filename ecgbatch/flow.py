@@ -5,13 +5,11 @@ processes, the net in as many threads as its runtime has streams. Nothing is cla
 of what was claimed waits for its turn, so memory does not grow with the archive.
 """
 
-import os
-import select
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -20,6 +18,7 @@ from ecgbatch import telemetry
 from ecgbatch.bench import Bench
 from ecgbatch.errors import InputFault, SetupFault, TransientFault
 from ecgbatch.heartbeat import Heartbeat
+from ecgbatch.net_threads import Threads
 from ecgbatch.pipeline import Awaiting, Risks, after_net, before_net
 from ecgbatch.records import Finish, Outcome, Quarantined, RecordingBytes, RetryLater, WorkUnit
 from ecgbatch.store.finish_many import Ended
@@ -142,7 +141,7 @@ class Flow:
         self._is_dry = is_holding if not units else (len(units) == 1 and not is_holding)
         return bool(units)
 
-    def _move(self, threads: "_Threads") -> None:
+    def _move(self, threads: Threads) -> None:
         """Every step once."""
         has_moved = self._read()
         self._compute(threads)
@@ -184,7 +183,7 @@ class Flow:
         except MemoryError:
             return RetryLater(ReasonCode.OUT_OF_MEMORY, "read")
 
-    def _take(self, threads: "_Threads", wait_s: float) -> bool:
+    def _take(self, threads: Threads, wait_s: float) -> bool:
         """Answers of the reader processes."""
         answers = self._examiners.answers(wait_s, threads.awake)
         threads.hear()
@@ -198,7 +197,7 @@ class Flow:
                     self._end(unit, before)
         return bool(answers)
 
-    def _compute(self, threads: "_Threads") -> None:
+    def _compute(self, threads: Threads) -> None:
         """Full batches to the net; the last ones as they are."""
         places, size = self._places, self._scorer.batch
         while places.ready and len(places.scoring) <= self._scorer.streams:
@@ -318,9 +317,9 @@ class Flow:
             raise
 
     @contextmanager
-    def _threads(self) -> Iterator["_Threads"]:
+    def _threads(self) -> Iterator[Threads]:
         """The net's threads; whatever ends the flow, what it holds is given back."""
-        threads = _Threads(self._scorer.streams)
+        threads = Threads(self._scorer.streams)
         try:
             yield threads
         except BaseException:
@@ -329,33 +328,3 @@ class Flow:
             raise
         finally:
             threads.close()
-
-
-class _Threads:
-    """As many threads as the net has streams, and a pipe on which they tell that one is done."""
-
-    def __init__(self, n_threads: int) -> None:
-        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="net")
-        self.awake, self._alarm = os.pipe()
-        for end in (self.awake, self._alarm):
-            os.set_blocking(end, False)
-
-    def submit(self, work: Callable[[], _Scores]) -> "Future[_Scores]":
-        future = self._pool.submit(work)
-        future.add_done_callback(self._tell)
-        return future
-
-    def hear(self) -> None:
-        """Take what was told."""
-        if select.select([self.awake], [], [], 0)[0]:
-            os.read(self.awake, 4096)
-
-    def close(self) -> None:
-        """What is not yet begun is dropped, what is begun is waited for."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        os.close(self.awake)
-        os.close(self._alarm)
-
-    def _tell(self, _: object) -> None:
-        with suppress(BlockingIOError):
-            os.write(self._alarm, b"x")
