@@ -75,12 +75,21 @@ class Awaiting:
 def assess(source: RecordingBytes, instruments: Instruments) -> Outcome:
     """What becomes of one recording. Every fault of the recording is an outcome, none is raised."""
     try:
-        before = before_net(source.file_digest, _answer(source, instruments), instruments)
+        before = as_far_as_the_net(source, instruments)
         if not isinstance(before, Awaiting):
             return before
         return after_net(before, _risks(before, instruments), instruments)
     except MemoryError:
         return RetryLater(ReasonCode.OUT_OF_MEMORY, "assess")
+
+
+def as_far_as_the_net(source: RecordingBytes, instruments: Instruments) -> Awaiting | Outcome:
+    """Read and examined: an ECG for the net, or an end without it.
+
+    Raises:
+        MemoryError: this machine has too little for it.
+    """
+    return before_net(source.file_digest, _answer(source, instruments), instruments)
 
 
 def before_net(

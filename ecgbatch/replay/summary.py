@@ -38,9 +38,9 @@ class Summary:
         """How many differ or are gone."""
         return self.outcomes[ReplayOutcome.DIFFERS] + self.outcomes[ReplayOutcome.GONE]
 
-    def add(self, one: Replayed, *, is_clinical: bool) -> None:
+    def add(self, one: Replayed) -> None:
         self.outcomes[one.outcome] += 1
-        self.all_clinical &= is_clinical
+        self.all_clinical &= one.is_clinical
         if one.stage is not None:
             self.stages[one.stage] += 1
         is_failed = one.outcome in (ReplayOutcome.DIFFERS, ReplayOutcome.GONE)
@@ -51,7 +51,7 @@ class Summary:
 def replay_all(
     replayer: Replayer, results: Iterable[KeptResult], progress: Callable[[int], None]
 ) -> Summary:
-    """Replay one after the other; Ctrl-C ends it with what was found until then.
+    """Replay them; Ctrl-C ends it with what was found until then.
 
     Args:
         progress: called with how many are done.
@@ -61,8 +61,8 @@ def replay_all(
     """
     summary = Summary()
     try:
-        for kept in results:
-            summary.add(replayer.replay(kept), is_clinical=kept.is_clinical)
+        for replayed in replayer.replay(results):
+            summary.add(replayed)
             progress(summary.n_results)
     except KeyboardInterrupt:
         summary.is_complete = False

@@ -72,12 +72,11 @@ def _run(settings: Settings, engine: Engine, stop: Stopping) -> None:
     exit_code = ExitCode.INTERNAL
     try:
         with Replayer(settings, engine) as replayer:
-            for kept in _drawn(settings, engine, seed=run_id):
-                if stop.is_set():
-                    break
-                replayed = replayer.replay(kept)
+            for replayed in replayer.replay(_drawn(settings, engine, seed=run_id)):
                 _keep(engine, run_id, replayed)
                 counts[_OTHER_GATES if replayed.is_of_settings else replayed.outcome] += 1
+                if stop.is_set():
+                    break
         differs = counts[ReplayOutcome.DIFFERS]
         exit_code = ExitCode.ATTENTION if differs else ExitCode.DONE
     except (SetupFault, TransientFault) as fault:

@@ -80,11 +80,12 @@ class Ward:
         with Replayer(
             chosen, engine, source_root=source_root or self.files, bundles=(self.bundle,)
         ) as replayer:
-            found = [
-                replayer.replay(kept)
+            chosen_results = (
+                kept
                 for kept in current_results(engine)
                 if not only or names[kept.recording_id] in only
-            ]
+            )
+            found = list(replayer.replay(chosen_results))
         engine.dispose()
         return {names[one.recording_id]: one for one in found}
 
