@@ -21,7 +21,7 @@ from tests.faults.kill_run import kill_workers
 from tests.support.bundles import save_quick_bundle
 from tests.support.effort import effort
 from tests.support.many import write_many
-from tests.support.processes import children, is_alive
+from tests.support.processes import children, is_alive, wait_for
 
 _QUICK = "[work]\nidle_s = 0.05\nlease_s = 30.0\n"
 
@@ -114,7 +114,8 @@ def test_frozen_workers_cannot_write_what_others_have_taken_over(
         _until(engine, 20 + 50 * freeze)
         frozen = workers[freeze % 2]
         kill(frozen, signal.SIGSTOP)
-        time.sleep(1.6)
+        # The other one first ends what it holds, then takes over what was lost.
+        time.sleep(3.5)
         kill(frozen, signal.SIGCONT)
     _until(engine, n_files)
     _stop(server, *workers)
@@ -216,9 +217,10 @@ def test_a_killed_worker_leaves_no_reader_process_behind(
     _scan(field, server, 200)
     for number in range(10):
         worker = server.fork("worker", config=str(field.config), slowly_s=0.02)
-        _until(engine, 2 * number + 1)
+        assert wait_for(lambda worker=worker: children(worker) != [])
+        if number == 0:
+            _until(engine, 1)
         readers = children(worker)
-        assert readers
         kill(worker)
         server.wait(worker)
         _until_ended(readers)

@@ -21,7 +21,7 @@ def test_file_wins_over_defaults_and_environment_over_file(tmp_path: Path) -> No
 
     assert settings.stability.settle_s == 7
     assert settings.stability.grace_s == 9
-    assert settings.work.claim == 16
+    assert settings.work.claim == 64
 
 
 @pytest.mark.parametrize(
