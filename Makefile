@@ -1,7 +1,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak fault-figures bench bench-net bench-preparation bench-quality bench-readers bench-but-net bench-writing bench-end-to-end bench-startup bench-memory bench-page bench-pcgrad bench-sql check docs train-demo demo-bundle wheel clean
+.PHONY: demo test fuzz fault-headline fault-nightly fault-release fault-soak fault-figures bench bench-net bench-preparation bench-quality bench-readers bench-isolation bench-but-net bench-writing bench-end-to-end bench-startup bench-memory bench-page bench-pcgrad bench-sql check docs train-demo demo-bundle wheel clean
 
 # Set up, then score the sample ECGs that ship with the project into ecgbatch-demo.db.
 demo: .venv/.base
@@ -45,22 +45,25 @@ fault-figures: .venv/.test
 # the figures with machine and date in benchmarks/results, from where bench-page writes
 # docs/performance.md.
 WRITE =
-bench: bench-net bench-preparation bench-quality bench-readers bench-but-net bench-writing bench-end-to-end bench-startup bench-memory
+bench: bench-net bench-preparation bench-quality bench-readers bench-isolation bench-but-net bench-writing bench-end-to-end bench-startup bench-memory
 
 # The net alone, full geometry: every runtime, precision and batch against eager as published.
 bench-net: .venv/.test
 	.venv/bin/python -m benchmarks.net $(WRITE)
 bench-preparation: .venv/.test
-	.venv/bin/python -m benchmarks.preparation
+	.venv/bin/python -m benchmarks.preparation $(WRITE)
 bench-quality: .venv/.test
-	.venv/bin/python -m benchmarks.quality
+	.venv/bin/python -m benchmarks.quality $(WRITE)
 bench-readers: .venv/.test
-	.venv/bin/python -m benchmarks.readers
+	.venv/bin/python -m benchmarks.readers $(WRITE)
+# What the reader processes cost around what they do.
+bench-isolation: .venv/.test
+	.venv/bin/python -m benchmarks.isolation $(WRITE)
 # Files to rows with a scorer that computes nothing.
 bench-but-net: .venv/.test
 	.venv/bin/python -m benchmarks.but_net $(WRITE)
 bench-writing: .venv/.test
-	.venv/bin/python -m benchmarks.writing
+	.venv/bin/python -m benchmarks.writing $(WRITE)
 # Files to rows against the published way.
 bench-end-to-end: .venv/.test
 	.venv/bin/python -m benchmarks.end_to_end $(WRITE)

@@ -40,4 +40,4 @@ def largest_difference(url: str, table: Path) -> float:
     ]
     if len(differences) != len(theirs) * len(Vessel):
         raise RuntimeError("an ECG of the published way has no row")
-    return max(differences)
+    return float(max(differences))

@@ -6,15 +6,15 @@ direction in which the features of ECGs differ most, as the head of a trained ne
 directions of an untrained net hold its rounding, blown up.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgbatch.bundle.golden import golden_inputs, packaged_golden_ecgs
+from benchmarks.inputs import ecgs
+from ecgbatch.bundle.golden import packaged_golden_ecgs
 from ecgbatch.bundle.load import Bundle, load_bundle
 from ecgbatch.bundle.measure import measure_golden
 from ecgbatch.bundle.save import save_bundle
@@ -23,9 +23,6 @@ from ecgbatch.net.net1d import Net1D
 from ecgbatch.preprocessing.spec import preset
 from ecgbatch.terms import Numerics
 from tests.support.bundles import small_manifest
-
-Inputs = NDArray[np.float32]
-"""(n, 12, 5000), prepared."""
 
 FLOPS: Final = 2.34e9
 """Of one ECG: 1.168 GMAC."""
@@ -61,39 +58,28 @@ def calibrated_weights(architecture: Architecture) -> dict[str, Tensor]:
     net = Net1D(architecture)
     for norm in (module for module in net.modules() if isinstance(module, nn.BatchNorm1d)):
         norm.momentum = None  # a plain mean over the parts
-    parts = torch.from_numpy(ecgs(_N_CALIBRATION, _SEED)).split(_PART)
+    parts = torch.split(torch.from_numpy(ecgs(_N_CALIBRATION, _SEED)), _PART)
     with torch.no_grad():
         net.train()
         for part in parts:
             net.features(part)
         net.eval()
-        _set_head(net.dense, torch.cat([net.features(part) for part in parts]))
+        features = torch.cat([net.features(part) for part in parts])
+        set_head(net.dense, features, _LOGIT_MEANS, _LOGIT_SPREADS)
     return net.state_dict()
 
 
-def _set_head(head: nn.Linear, features: Tensor) -> None:
+def set_head(
+    head: nn.Linear, features: Tensor, means: Sequence[float], spreads: Sequence[float]
+) -> None:
+    """Let the head read the direction in which the features (n, n_features) differ most.
+
+    Args:
+        means, spreads: of each task's logit over these ECGs; below zero it falls along the
+            direction.
+    """
     mean = features.mean(0)
     *_, directions = torch.linalg.svd(features - mean, full_matrices=False)
     strongest = directions[0] / ((features - mean) @ directions[0]).std()
-    head.weight.copy_(torch.tensor(_LOGIT_SPREADS)[:, None] * strongest)
-    head.bias.copy_(torch.tensor(_LOGIT_MEANS) - head.weight @ mean)
-
-
-def ecgs(n: int, seed: int = 1) -> Inputs:
-    """`n` prepared ECGs (n, 12, 5000) of which no two are alike."""
-    return golden_inputs(_mixed(n, seed), preset("anyecg-ccta"))
-
-
-def _mixed(n: int, seed: int) -> Inputs:
-    """The packaged synthetic ECGs mixed in pairs, shifted in time, with noise: mV."""
-    golden = packaged_golden_ecgs().astype(np.float64)
-    random = np.random.default_rng(seed)
-    made = np.empty((n, *golden.shape[1:]), np.float32)
-    for row in made:
-        first, second = random.choice(len(golden), 2, replace=False)
-        share = random.uniform(0, 1)
-        mixed = share * golden[first] + (1 - share) * golden[second]
-        gains = random.uniform(0.5, 1.5, (golden.shape[1], 1))
-        noise = random.normal(0, random.uniform(0, 0.05), mixed.shape)
-        row[:] = np.roll(gains * mixed, random.integers(mixed.shape[1]), axis=1) + noise
-    return made
+    head.weight.copy_(torch.tensor(spreads)[:, None] * strongest)
+    head.bias.copy_(torch.tensor(means) - head.weight @ mean)

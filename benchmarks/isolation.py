@@ -1,7 +1,7 @@
 """What a process of its own costs an ECG: CPU time of run and reader process, and latency.
 
-Bytes in, examined ECG out; interleaved with the same in the run's own process. Run with
-`python -m benchmarks.isolation`.
+Bytes in, examined ECG out; interleaved with the same in the run's own process. The last
+line is JSON. Run with `python -m benchmarks.isolation`.
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import kept
 from benchmarks.ratio import summary
 from ecgbatch.examination import Terms, examine
 from ecgbatch.isolation.decoder import Decoder
@@ -23,6 +24,7 @@ from ecgbatch.resources import demonstration
 from ecgbatch.settings import load_settings
 
 ROUNDS = 12
+WAITS = 50
 ECGS = 20
 PRESET = "anyecg-ccta"
 FILES = {
@@ -32,14 +34,19 @@ FILES = {
 
 
 def main() -> None:
+    options = kept.parsed(kept.parser("what a process of its own costs", "two rounds"))
+    n_rounds, n_waits = (2, 2) if options.quick else (ROUNDS, WAITS)
+    figures: dict[str, object] = {}
     settings = load_settings(environment={})
     terms = Terms(settings.quality, settings.eligibility, preset(PRESET))
     reading, writing = os.pipe()
     started = time.perf_counter()
     with Examiners(settings.isolation, terms, 1) as examiners, Decoder(settings.isolation) as one:
         examiners.wait_until_ready()
-        sys.stdout.write(f"start {(time.perf_counter() - started) * 1000:.0f} ms")
-        sys.stdout.write(f", {_cpu_s(examiners.process_ids) * 1000:.0f} ms of CPU time\n")
+        start_ms = (time.perf_counter() - started) * 1000
+        start_cpu_ms = _cpu_s(examiners.process_ids) * 1000
+        figures |= {"start_ms": round(start_ms), "start_cpu_ms": round(start_cpu_ms)}
+        sys.stdout.write(f"start {start_ms:.0f} ms, {start_cpu_ms:.0f} ms of CPU time\n")
         for name, paths in FILES.items():
             source = RecordingBytes(tuple(map(_member, paths)))
 
@@ -53,7 +60,7 @@ def main() -> None:
             there()
             one.decode(source)
             pairs = [
-                (_cpu_ms(there, examiners.process_ids), _cpu_ms(here, [])) for _ in range(ROUNDS)
+                (_cpu_ms(there, examiners.process_ids), _cpu_ms(here, [])) for _ in range(n_rounds)
             ]
             low, middle, high = np.percentile([a - b for a, b in pairs], [25, 50, 75])
             sys.stdout.write(
@@ -63,11 +70,22 @@ def main() -> None:
             )
             waits = [
                 (_wall_ms(lambda: one.decode(source)), _wall_ms(lambda: decode_here(source)))  # noqa: B023
-                for _ in range(50)
+                for _ in range(n_waits)
             ]
             sys.stdout.write(f"decoding alone: {summary('reader process', 'in process', waits)}")
+            figures[name] = {
+                **_medians("cpu_ms", pairs),
+                "cpu_ms_around": round(float(middle), 3),
+                **_medians("decoding_wall_ms", waits),
+            }
     os.close(reading)
     os.close(writing)
+    kept.tell("isolation", figures, is_kept=options.write)
+
+
+def _medians(name: str, pairs: list[tuple[float, float]]) -> dict[str, float]:
+    there, here = np.median(pairs, axis=0)
+    return {f"{name}_reader_process": round(there, 3), f"{name}_in_process": round(here, 3)}
 
 
 def _member(path: str) -> Member:

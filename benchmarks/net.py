@@ -11,17 +11,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import machine, results
+from benchmarks import kept, machine
 from benchmarks.full_net import FLOPS, full_bundle
 from benchmarks.gemm import SIZE
 from benchmarks.machine import has_bf16, usable_cores
 from benchmarks.neighbours import TRIES, Sample, sample
-from benchmarks.net_runtimes import convert
 from benchmarks.say import last_line, progress
+from benchmarks.sides import GEMM, PUBLISHED
 from benchmarks.worker import Measured, Worker
 from ecgbatch.terms import Numerics
 
@@ -62,8 +63,8 @@ class Side:
 
     def units(self, cores: int, ecgs: int) -> int:
         """How many make a sample: so many ECGs, but work for each stream."""
-        streams = 1 if self.runtime == "torch" else cores
-        return _PRODUCTS if self.runtime == "gemm" else max(ecgs, self.batch * streams)
+        streams = 1 if self.runtime in {PUBLISHED, "torch"} else cores
+        return _PRODUCTS if self.runtime == GEMM else max(ecgs, self.batch * streams)
 
 
 def sides(batch: int) -> list[Side]:
@@ -93,7 +94,6 @@ def main() -> None:
     options = _options()
     began = time.monotonic()
     bundle = full_bundle(PLACE / "net-bundle")
-    convert(bundle, tuple(options.batches))
     per_group = options.minutes * 60 / len(options.batches)
     groups = []
     for number, batch in enumerate(options.batches, start=1):
@@ -101,7 +101,7 @@ def main() -> None:
         groups.append(_measured(_group(batch), bundle.location, options, until))
     answer = summary(groups)
     if options.write:
-        results.keep("net", answer)
+        kept.keep("net", answer)
     last_line(answer)
 
 
@@ -123,10 +123,10 @@ def _options() -> argparse.Namespace:
 def _group(batch: int) -> Group:
     precisions = [Numerics.FP32, Numerics.BF16] if has_bf16() else [Numerics.FP32]
     return Group(
-        Side("torch", Numerics.FP32, PUBLISHED_BATCH),
-        Side("torch", Numerics.FP32, PUBLISHED_BATCH, is_tuned=True),
-        {precision: Side("gemm", precision, 1) for precision in precisions},
-        [side for side in sides(batch) if (side.runtime, batch) != ("torch", PUBLISHED_BATCH)],
+        Side(PUBLISHED, Numerics.FP32, PUBLISHED_BATCH),
+        Side(PUBLISHED, Numerics.FP32, PUBLISHED_BATCH, is_tuned=True),
+        {precision: Side(GEMM, precision, 1) for precision in precisions},
+        sides(batch),
         {},
     )
 
@@ -138,7 +138,7 @@ def _measured(group: Group, folder: Path, options: argparse.Namespace, until: fl
         workers = [stack.enter_context(_worker(side, folder, cores)) for side in group.all]
         for side, worker in zip(group.all, workers, strict=True):
             progress(f"{side.label}: first pass")  # which allocates
-            if side.runtime == "gemm":
+            if side.runtime == GEMM:
                 worker.run(_PRODUCTS)
             else:
                 group.logits[side.label] = np.array(worker.ask("logits", options.ecgs))
@@ -177,12 +177,16 @@ def summary(groups: Sequence[Group]) -> dict[str, object]:
         "sides": found,
         "fp32_over_published": _best(found, Numerics.FP32),
         "bf16_over_published": _best(found, Numerics.BF16),
+        # As `benchmarks.end_to_end` says them; of the net alone there is neither.
+        "share_of_bound": None,
+        "other_core_ms": None,
+        "peak_pss_mb": max((one["pss_mb"] for one in found), default=None),
         "samples": len(every),
         "disturbed_samples": sum(one.disturbed for one in every),
     }
 
 
-def _figures(side: Side, group: Group) -> dict[str, object]:
+def _figures(side: Side, group: Group) -> dict[str, Any]:
     gemm = group.gemms[side.precision].rates * 2 * SIZE**3
     difference = _sigmoid(group.logits[side.label]) - _sigmoid(group.logits[group.published.label])
     return {
@@ -219,7 +223,7 @@ def _peaks(groups: Sequence[Group]) -> dict[str, object]:
     return peaks
 
 
-def _best(found: Sequence[dict[str, object]], precision: Numerics) -> float | None:
+def _best(found: Sequence[dict[str, Any]], precision: Numerics) -> float | None:
     """The best median ratio; None where nothing was measured."""
     ratios = [
         ratio["median"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgbatch.bundle.load import Bundle
-from ecgbatch.scoring.runtimes.registry import RUNTIMES
+from ecgbatch.scoring.runtimes.registry import RUNTIMES, Known, chosen
 from ecgbatch.terms import Numerics
 
 LOGITS = np.array([-1.5, -3.0, -0.5, 0.5])
@@ -33,5 +33,5 @@ def build(bundle: Bundle, precision: Numerics, wish: object = None) -> Null:
 
 
 def take_the_place_of(name: str) -> None:
-    """In this process, the runtime of that name computes nothing from now on."""
-    RUNTIMES[name] = __name__
+    """From now on the runtime that the settings mean by this name computes nothing here."""
+    RUNTIMES[chosen(name)] = Known(__name__, "numpy", (Numerics.FP32,))

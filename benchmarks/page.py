@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results
+from benchmarks import kept
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 _NOT_MEASURED = "Not measured yet.\n"
@@ -18,7 +18,7 @@ _NOT_MEASURED = "Not measured yet.\n"
 Answer = Mapping[str, Any]
 
 
-def text(page: str, kept: Callable[[str], Answer | None] = results.kept) -> str:
+def text(page: str, kept: Callable[[str], Answer | None] = kept.last) -> str:
     """The page with its tables as they should be."""
     for name, table in TABLES.items():
         answer = kept(name)

@@ -5,7 +5,6 @@ after lead with `filtfilt` and `medfilt` and designs its filters for each ECG. R
 `python -m benchmarks.preparation`; the last line is JSON.
 """
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal as scipy_signal
 
+from benchmarks import kept
 from benchmarks.ratio import summary
 from ecgbatch.preprocessing import filters
 from ecgbatch.preprocessing.apply import prepare
@@ -35,6 +35,7 @@ ANYECG = preset("anyecg-ccta")
 
 
 def main() -> None:
+    options = kept.parsed(kept.parser("the preparation, three ways", "two rounds"))
     signal = _sample()
     code = filters.warm()
     ways: dict[str, Callable[[], Array]] = {
@@ -45,7 +46,8 @@ def main() -> None:
     if code is not None:
         ways["numba"] = _chosen(signal, code)
     _check(ways)
-    rounds = [{name: _cpu_ms(way) for name, way in ways.items()} for _ in range(ROUNDS)]
+    n_rounds = 2 if options.quick else ROUNDS
+    rounds = [{name: _cpu_ms(way) for name, way in ways.items()} for _ in range(n_rounds)]
     times = {f"{name}_ms": float(np.median([r[name] for r in rounds])) for name in ways}
     ratios = {}
     for slower, faster in (("published", "scipy"), ("published", "numba"), ("scipy", "numba")):
@@ -54,7 +56,7 @@ def main() -> None:
             sys.stdout.write(summary(slower, faster, pairs))
             ratios[f"{slower}_over_{faster}"] = float(np.median([a / b for a, b in pairs]))
     figures = {name: round(value, 3) for name, value in (times | ratios).items()}
-    sys.stdout.write(json.dumps(figures) + "\n")
+    kept.tell("preparation", figures, is_kept=options.write)
 
 
 def _sample() -> Array:

@@ -7,15 +7,16 @@ Process time, the least of `ROUNDS` short rounds, so that neighbours disturb lit
 is JSON, in ms. Run with `python -m benchmarks.readers`.
 """
 
-import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import kept
 from ecgbatch.identity import Pseudonymiser, facts_of
 from ecgbatch.isolation.here import decode_here
 from ecgbatch.readers.compressed import expand
+from ecgbatch.records import Stated
 from ecgbatch.resources import demonstration
 from ecgbatch.sources.folder import FolderSource
 
@@ -38,35 +39,37 @@ AROUND = ("wfdb", "muse")
 
 
 def main() -> None:
-    answer = {"read": {name: _read_ms(*place) for name, place in FILES.items()}}
-    answer |= {f"around {name}": _around_ms(*FILES[name]) for name in AROUND}
+    options = kept.parsed(kept.parser("reading one ECG", "two rounds"))
+    n_rounds = 2 if options.quick else ROUNDS
+    answer = {"read": {name: _read_ms(*place, n_rounds) for name, place in FILES.items()}}
+    answer |= {f"around {name}": _around_ms(*FILES[name], n_rounds) for name in AROUND}
     for title, figures in answer.items():
         line = ", ".join(f"{name} {figure:.3f}" for name, figure in figures.items())
         sys.stdout.write(f"{title} (ms): {line}\n")
-    sys.stdout.write(json.dumps(answer) + "\n")
+    kept.tell("readers", answer, is_kept=options.write)
 
 
-def _read_ms(root: Path, locator: str) -> float:
+def _read_ms(root: Path, locator: str, n_rounds: int) -> float:
     """Of the plain file: how it is compressed is not the format's matter."""
     source = expand(FolderSource(root, LIMIT_BYTES).read_as_is(locator))
-    return _ms(lambda: decode_here(source))
+    return _ms(lambda: decode_here(source), n_rounds)
 
 
-def _around_ms(root: Path, locator: str) -> dict[str, float]:
+def _around_ms(root: Path, locator: str, n_rounds: int) -> dict[str, float]:
     folder = FolderSource(root, LIMIT_BYTES)
     seen = next(seen for seen in folder.scan() if seen.locator == locator)
     source = folder.read(locator, seen.fingerprint)
-    recording = decode_here(source)
+    stated = Stated.of(decode_here(source))
     pseudonymiser = Pseudonymiser(b"k" * 32, "benchmark", frozenset({"unknown"}))
     return {
-        "folder": _ms(lambda: folder.read(locator, seen.fingerprint)),
-        "digest": _ms(lambda: source.file_digest),
-        "facts": _ms(lambda: facts_of(recording, "0" * 64, pseudonymiser, "Europe/Berlin")),
+        "folder": _ms(lambda: folder.read(locator, seen.fingerprint), n_rounds),
+        "digest": _ms(lambda: source.file_digest, n_rounds),
+        "facts": _ms(lambda: facts_of(stated, "0" * 64, pseudonymiser, "Europe/Berlin"), n_rounds),
     }
 
 
-def _ms(work: Callable[[], object]) -> float:
-    return min(_round_ms(work) for _ in range(ROUNDS))
+def _ms(work: Callable[[], object], n_rounds: int) -> float:
+    return min(_round_ms(work) for _ in range(n_rounds))
 
 
 def _round_ms(work: Callable[[], object]) -> float:

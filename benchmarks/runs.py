@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from benchmarks.child import Answer, Plan
 from benchmarks.tree import Memory, watched_memory
@@ -51,7 +51,7 @@ class Child:
     def prepare(self) -> None:
         self._asked("prepare")
 
-    def _asked(self, word: str) -> dict[str, object]:
+    def _asked(self, word: str) -> dict[str, Any]:
         stdin, stdout = self.process.stdin, self.process.stdout
         if stdin is None or stdout is None:
             raise RuntimeError("the engine has no pipes")
@@ -60,7 +60,7 @@ class Child:
         line = stdout.readline()
         if not line:
             raise RuntimeError("the engine ended without an answer")
-        answer: dict[str, object] = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks import machine, results
+from benchmarks import kept, machine
 from benchmarks.neighbours import TRIES, Sample, sample
 from benchmarks.say import last_line, progress
 from ecgbatch.resources import demonstration
@@ -52,7 +52,7 @@ def main() -> None:
         for name, command in commands.items():
             answer[name] = _figures(starts[name], GOALS_S[name], heaviest_imports(command))
     if options.write:
-        results.keep("startup", answer)
+        kept.keep("startup", answer)
     last_line(answer)
 
 
@@ -80,7 +80,11 @@ def _start(command: Sequence[str]) -> Start:
 def _ecgbatch(command: Sequence[str], *of_python: str) -> str:
     """Its standard error."""
     whole = [sys.executable, *of_python, "-m", "ecgbatch", *command]
-    done = subprocess.run(whole, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    # Compiled modules are kept beside the sources, as an installation keeps them.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(  # noqa: S603 - ours
+        whole, capture_output=True, text=True, check=False, env=environment
+    )
     if done.returncode not in {0, 1}:
         raise subprocess.CalledProcessError(done.returncode, "ecgbatch")
     return done.stderr

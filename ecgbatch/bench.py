@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecgbatch import telemetry
 from ecgbatch.admission import load_scorer
@@ -12,7 +13,6 @@ from ecgbatch.canary import send
 from ecgbatch.errors import SetupFault
 from ecgbatch.examination import Terms
 from ecgbatch.identity import Pseudonymiser
-from ecgbatch.isolation.examiners import Examiners
 from ecgbatch.machine import decoders
 from ecgbatch.pipeline import Instruments
 from ecgbatch.preprocessing import filters
@@ -23,6 +23,9 @@ from ecgbatch.settings import Settings
 from ecgbatch.store.bundles import BundleRow
 from ecgbatch.terms import Canary, ReasonCode
 
+if TYPE_CHECKING:
+    from ecgbatch.isolation.examiners import Examiners
+
 
 @dataclass(frozen=True, slots=True)
 class Bench:
@@ -31,7 +34,7 @@ class Bench:
     instruments: Instruments
     provenance: Provenance
     scorer: Scorer
-    examiners: Examiners
+    examiners: "Examiners"
 
     def send_canary(self, number: int) -> Canary:
         """As `canary.send`, with the instruments and golden ECGs at hand."""
@@ -47,6 +50,9 @@ def bench_for(
     Raises:
         SetupFault: the bundle is not reproduced here, or the readers do not start.
     """
+    # All readers come with it: a run that finds nothing to score goes without.
+    from ecgbatch.isolation.examiners import Examiners  # noqa: PLC0415
+
     terms = Terms(settings.quality, settings.eligibility, read_manifest(folder).preprocessing)
     if terms.preprocessing.has_filters and filters.kept() is None:
         # Once on a machine, where numba is installed.

@@ -10,7 +10,10 @@ _ADDRESS = r"^[^\s@<>,;:\x22]+@[^\s@<>,;:\x22]+$"
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    # Built when first used, so that a table is not built once alone and once inside its settings.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 class Database(Table):

@@ -14,7 +14,9 @@ from ecgbatch.terms import ANY_VESSEL, ReasonCode, Stratum, Vessel
 class Frozen(BaseModel):
     """Base of every part of a manifest: immutable, exact types, no unknown key, finite."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, defer_build=True
+    )
 
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from ecgbatch.cli.options import print_score_notice, print_table
 from ecgbatch.reasons import advice
-from ecgbatch.store.alarms import Change
-from ecgbatch.store.exports import ExportRow
-from ecgbatch.store.health import Beat, ScanRow
-from ecgbatch.store.overview import ReasonCount
-from ecgbatch.store.proofs import Proofs
-from ecgbatch.store.queries import LatestRisk
-from ecgbatch.store.standing import Challenge
 from ecgbatch.terms import Disposition, Vessel
+
+if TYPE_CHECKING:
+    from ecgbatch.store.alarms import Change
+    from ecgbatch.store.exports import ExportRow
+    from ecgbatch.store.health import Beat, ScanRow
+    from ecgbatch.store.overview import ReasonCount
+    from ecgbatch.store.proofs import Proofs
+    from ecgbatch.store.queries import LatestRisk
+    from ecgbatch.store.standing import Challenge
 
 
 def print_counts(title: str, counts: Mapping[Disposition, int]) -> None:
@@ -23,7 +26,7 @@ def print_counts(title: str, counts: Mapping[Disposition, int]) -> None:
     click.echo(f"{title}: {', '.join(parts) or 'nothing'}")
 
 
-def print_reasons(reasons: Sequence[ReasonCount]) -> None:
+def print_reasons(reasons: Sequence["ReasonCount"]) -> None:
     """Why items are not scored, and what to do about it."""
     rows = [(one.disposition, one.items, one.reason, advice(one.reason)) for one in reasons]
     if rows:
@@ -32,7 +35,7 @@ def print_reasons(reasons: Sequence[ReasonCount]) -> None:
 
 
 def print_service(
-    scan: ScanRow | None, beats: Sequence[Beat], alarms: Sequence[Change], moment: datetime
+    scan: "ScanRow | None", beats: Sequence["Beat"], alarms: Sequence["Change"], moment: datetime
 ) -> None:
     """The newest scan, who lives, and which alarms hold."""
     if scan is not None:
@@ -44,7 +47,7 @@ def print_service(
         click.echo(f"alarm: {alarm.name} since {alarm.since_at:%Y-%m-%d %H:%M:%S}Z")
 
 
-def print_proofs(proven: Proofs) -> None:
+def print_proofs(proven: "Proofs") -> None:
     """The newest canary, and what came of the results that were computed again."""
     if proven.canary is not None:
         click.echo(f"last canary: {proven.canary.at:%Y-%m-%d %H:%M:%S}Z, {proven.canary.outcome}")
@@ -56,7 +59,7 @@ def print_proofs(proven: Proofs) -> None:
         click.echo(f"{proven.differing} current results differ: see `ecgbatch verify {named}`")
 
 
-def print_export(export: ExportRow | None) -> None:
+def print_export(export: "ExportRow | None") -> None:
     """The newest export, and what to do where it failed."""
     if export is None:
         return
@@ -65,7 +68,7 @@ def print_export(export: ExportRow | None) -> None:
     click.echo(f"last export: {export.started_at:%Y-%m-%d %H:%M:%S}Z, {state}{why}")
 
 
-def print_challenges(challenges: Sequence[Challenge]) -> None:
+def print_challenges(challenges: Sequence["Challenge"]) -> None:
     """How each challenger gets on; nothing where there is none."""
     for one in challenges:
         bundle = f"{one.bundle.name} {one.bundle.version}, digest {one.bundle.digest[:12]}"
@@ -83,7 +86,7 @@ def print_attention(number: int) -> None:
         )
 
 
-def print_risks(risks: Sequence[LatestRisk]) -> None:
+def print_risks(risks: Sequence["LatestRisk"]) -> None:
     """One row per ECG: risk and stratum per vessel, near a cut marked with ~."""
     headings = ["record", "ECG of", "age", "sex"]
     headings += [vessel.value for vessel in Vessel]
@@ -105,6 +108,6 @@ def print_risks(risks: Sequence[LatestRisk]) -> None:
     print_score_notice(is_clinical=all(risk.is_clinical for risk in risks))
 
 
-def _cell(risk: LatestRisk, vessel: Vessel) -> str:
+def _cell(risk: "LatestRisk", vessel: Vessel) -> str:
     one = risk.vessels[vessel]
     return f"{one.probability:.3f} {one.stratum or '-'}{' ~' if one.near_cut else ''}"

@@ -43,7 +43,10 @@ _Number = float | Literal["nan", "inf", "-inf"] | None
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    # Built with the first answer: a run that finds nothing has none.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 class Ready(_Strict):

@@ -16,7 +16,9 @@ from ecgbatch.terms import SAMPLING_FREQUENCY, WINDOW_S, ReasonCode
 
 
 class _Step(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, defer_build=True
+    )
 
 
 class Window(_Step):

@@ -23,7 +23,7 @@ from ecgbatch.store import alarms, health, ledger
 from ecgbatch.store.alarms import Change, Phase
 from ecgbatch.store.engine import Engine, transaction
 from ecgbatch.store.health import Health
-from ecgbatch.store.migrate import check_revision
+from ecgbatch.store.revision import check_revision
 from ecgbatch.terms import ReasonCode
 
 READ_S = 5.0

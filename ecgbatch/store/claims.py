@@ -10,17 +10,14 @@ from sqlalchemy import (
     Function,
     Row,
     Select,
-    Text,
     and_,
     case,
-    column,
     exists,
     func,
     insert,
     literal,
     or_,
     select,
-    table,
     update,
 )
 
@@ -31,9 +28,9 @@ from ecgbatch.store.control import is_halted
 from ecgbatch.store.engine import WHOLE_TABLES_S, now, take_time
 from ecgbatch.store.events import Event, record
 from ecgbatch.store.locks import Held, fence
+from ecgbatch.store.revision import check_migrated
 from ecgbatch.store.seconds import seconds_between
 from ecgbatch.store.tables import (
-    HEAD,
     NEW_REQUEST,
     activation,
     bundle,
@@ -197,7 +194,7 @@ def claim(
     Raises:
         SetupFault: DATABASE_REVISION, the database was migrated under a running worker.
     """
-    _check_revision(connection)
+    check_migrated(connection)
     # A role that ends meanwhile would leave a lease that nobody takes over.
     keep_champion(connection, func.pg_advisory_xact_lock_shared)
     role = role_of(connection, bundle_digest)
@@ -234,12 +231,6 @@ def claim(
     is_alone = len(rows) == 1 and not is_holding
     _lease(connection, [row.work_id for row in rows], lease, is_alone=is_alone)
     return [_unit(row, bundle_digest) for row in rows]
-
-
-def _check_revision(connection: Connection) -> None:
-    stated = select(column("version_num", Text)).select_from(table("alembic_version"))
-    if (revision := connection.execute(stated).scalar()) != HEAD:
-        raise SetupFault(ReasonCode.DATABASE_REVISION, f"found {revision or 'none'}, needs {HEAD}")
 
 
 def _in(lane: Lane) -> ColumnElement[bool]:

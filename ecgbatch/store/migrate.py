@@ -7,7 +7,6 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +18,7 @@ from ecgbatch.store.engine import normalise, owner_engine, sqlite_path, transact
 from ecgbatch.store.engine_sqlite import refuse_network
 from ecgbatch.store.faults import fault
 from ecgbatch.store.options import DEFAULT, DatabaseOptions
+from ecgbatch.store.revision import stated
 from ecgbatch.store.tables import HEAD
 from ecgbatch.terms import ReasonCode
 
@@ -91,26 +91,6 @@ def roles_sql(schema_name: str) -> str:
     return script.replace("SET search_path = public;", f'SET search_path = "{schema_name}";', 1)
 
 
-def revision(engine: Engine) -> str | None:
-    """The database's revision; None where no migration has run."""
-    try:
-        with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
-    except (SQLAlchemyError, CommandError):
-        raise SetupFault(ReasonCode.DATABASE_UNAVAILABLE) from None
-
-
-def check_revision(engine: Engine) -> None:
-    """Refuse a database that this program's tables do not describe.
-
-    Raises:
-        SetupFault: DATABASE_REVISION.
-    """
-    found = revision(engine)
-    if found != HEAD:
-        raise SetupFault(ReasonCode.DATABASE_REVISION, f"found {found or 'none'}, needs {HEAD}")
-
-
 def _create(path: Path) -> bool:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -128,7 +108,7 @@ def _upgrade(engine: Engine, schema_name: str) -> str | None:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(_ONE_AT_A_TIME)
             _make_schema(connection, schema_name)
-        before = MigrationContext.configure(connection).get_current_revision()
+        before = stated(connection)
         if before != HEAD:
             _run(connection, "head")
         return before

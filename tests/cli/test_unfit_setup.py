@@ -284,6 +284,23 @@ def test_status_loads_no_torch(copy: Path) -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_run_with_nothing_to_do_loads_nothing_heavy(source: Path, tmp_path: Path) -> None:
+    asked = ["run-once", "--source", str(source), "--db", f"sqlite:///{tmp_path / 'r.db'}"]
+    asked += ["--settle", "0"]
+    assert ecgbatch(*asked).exit_code == 0
+    heavy = ("torch", "openvino", "onnxruntime", "numba", "scipy.signal", "pandas", "alembic")
+    script = (
+        "import sys; from click.testing import CliRunner; from ecgbatch.cli.main import cli; "
+        f"r = CliRunner().invoke(cli, {asked}); assert 'this run: nothing' in r.output, r.output; "
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str) -> None:
     done = ecgbatch(name, "--help")

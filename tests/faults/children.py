@@ -17,6 +17,7 @@ from sqlalchemy import Engine, event, update
 
 import ecgbatch.bench
 import ecgbatch.flow
+import ecgbatch.isolation.examiners
 import ecgbatch.working
 from ecgbatch import telemetry
 from ecgbatch.admission import bundle_for, load_scorer
@@ -125,7 +126,7 @@ def _prepare(config: str) -> None:
 
 def _decode_in_process(_: object) -> None:
     """Without the reader process, which costs a third of a second per worker's life."""
-    ecgbatch.bench.Examiners = _Here  # type: ignore[misc, assignment]
+    ecgbatch.isolation.examiners.Examiners = _Here  # type: ignore[misc, assignment]
 
 
 class _Here:

@@ -15,7 +15,8 @@ from sqlalchemy import Engine, inspect, text
 from ecgbatch.errors import SetupFault
 from ecgbatch.store import migrate as migrations
 from ecgbatch.store.engine import open_engine, owner_engine
-from ecgbatch.store.migrate import Migration, check_revision, head, migrate, migration_sql
+from ecgbatch.store.migrate import Migration, head, migrate, migration_sql
+from ecgbatch.store.revision import check_revision
 from ecgbatch.store.tables_ledger import metadata
 from ecgbatch.store.views_0004 import views_0004
 from ecgbatch.terms import ReasonCode

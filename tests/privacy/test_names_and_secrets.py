@@ -10,8 +10,9 @@ from ecgbatch.errors import EcgbatchError, SetupFault
 from ecgbatch.settings import load_settings
 from ecgbatch.store import ledger
 from ecgbatch.store.engine import open_engine, transaction
-from ecgbatch.store.migrate import check_revision, migrate, roles_sql
+from ecgbatch.store.migrate import migrate, roles_sql
 from ecgbatch.store.options import DatabaseOptions
+from ecgbatch.store.revision import check_revision
 from ecgbatch.store.tables import source
 from ecgbatch.terms import ReasonCode
 from tests.cli.command import ecgbatch
