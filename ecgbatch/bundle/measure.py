@@ -19,7 +19,7 @@ _MARGIN = 10.0
 _FLOOR = 1e-4
 """Smallest tolerance given: other processors round differently."""
 _BF16_MARGIN = 2.0
-"""Other ECGs than the golden ones were seen to differ 1.3 to 1.8 times as much (docs/why/0050)."""
+"""Other ECGs than the golden ones were seen to differ 1.2 to 1.8 times as much (docs/why/0050)."""
 _BF16_STEP = 2.0**-8
 """Of a logit: a runtime that stores the logit itself in bf16 may be off by half of it."""
 _WIDEST = 1.0

@@ -91,18 +91,29 @@ def compare(reference: Logits, logits: Logits, manifest: Manifest, numerics: Num
 
 def why_not(row: Row) -> str | None:
     """What speaks against recommending it, in words; None: nothing."""
-    seen, allowed = row.agreement, same_risk(row.precision)
+    seen = row.agreement
     if seen is None:
         return "there is nothing to compare it with"
-    if seen.max_difference > allowed:
-        return f"a probability differs by {seen.max_difference:.1e}, allowed {allowed:.0e}"
     if row.precision is Numerics.FP32:
         return None
+    if seen.max_difference > (allowed := same_risk(row.precision)):
+        return f"a probability differs by {seen.max_difference:.1e}, allowed {allowed:.0e}"
     if seen.n_strata < LEAST_STRATA:
         return f"{seen.n_strata} strata are too few to see {LEAST_AGREEMENT:.1%}; raise --ecgs"
     if seen.strata < LEAST_AGREEMENT:
         return f"{seen.strata:.2%} of the strata agree, needed {LEAST_AGREEMENT:.1%}"
     return None
+
+
+def caution(row: Row) -> str | None:
+    """What to know before taking it in fp32 for a database that has results of another runtime."""
+    seen, allowed = row.agreement, same_risk(row.precision)
+    if seen is None or row.precision is not Numerics.FP32 or seen.max_difference <= allowed:
+        return None
+    return (
+        f"a probability differs by {seen.max_difference:.1e}; beyond {allowed:.0e} a run stops at"
+        " an ECG that another runtime has scored (nondeterministic)"
+    )
 
 
 def recommended(rows: Sequence[Row]) -> Row | None:

@@ -102,7 +102,10 @@ EXAMPLES = (
     Example("inspect", "inspect inbox/muse/guangxi_teaching_sinus_rhythm.xml"),
     Example("convert", "convert inbox/muse --to parquet --out arrays"),
 )
-NOTES = {"serve": "Runs until it is told to stop; [operations.md](operations.md) walks through it."}
+NOTES = {
+    "serve": "Runs until it is told to stop; [operations.md](operations.md) walks through it.",
+    "bundle benchmark": "[performance.md](performance.md) shows what it prints.",
+}
 """Commands without an example, and why."""
 
 _RISKS = (

@@ -1,5 +1,6 @@
 """`ecgbatch bundle benchmark`."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +48,9 @@ def command(
     answers are compared with plain PyTorch in fp32: over the golden ECGs and synthetic variations
     of them, or over your own ECGs (--source) that pass the gates of the settings.
 
-    Recommended is the fastest whose probabilities agree; bf16 only if at least 99.5 % of the
-    strata do. Rates are those of this machine now: "others" is what other processes took of it.
+    Recommended is the fastest; bf16 only if at least 99.5 % of the strata agree and no
+    probability moved by more than 0.01. Rates are those of this machine now: "others" is what
+    other processes took of it.
 
     Exit code 0, whatever came out.
     """
@@ -92,7 +94,7 @@ def _answer(
     bundle: "Bundle", source: Path | None, n: int, outcomes: "list[Measured | NotMeasured]"
 ) -> dict[str, object]:
     from ecgbatch.machine import cores
-    from ecgbatch.trial.agreement import recommended, why_not
+    from ecgbatch.trial.agreement import caution, recommended, why_not
 
     measured = _measured(outcomes)
     best = recommended(measured)
@@ -106,6 +108,7 @@ def _answer(
         "measured": [
             {**asdict(one), "strata_agreement": one.agreement and one.agreement.strata}
             | {"is_recommended": one is best, "not_recommended": why_not(one)}
+            | {"caution": caution(one)}
             for one in measured
         ],
         "not_measured": [one for one in outcomes if one not in measured],
@@ -119,8 +122,7 @@ def _print(
     bundle: "Bundle", source: Path | None, n: int, outcomes: "list[Measured | NotMeasured]"
 ) -> None:
     from ecgbatch.machine import cores
-    from ecgbatch.trial.agreement import recommended, why_not
-    from ecgbatch.trial.run import NotMeasured
+    from ecgbatch.trial.agreement import recommended
 
     manifest, measured = bundle.manifest, _measured(outcomes)
     best = recommended(measured)
@@ -130,19 +132,29 @@ def _print(
     print_table(_HEADINGS, [_row(one) for one in measured])
     click.echo()
     for one in outcomes:
-        if isinstance(one, NotMeasured):
-            click.echo(f"{one.runtime} {one.precision}: not measured, {one.reason}: {one.detail}")
-        elif (against := why_not(one)) is not None:
-            click.echo(f"{one.runtime} {one.precision}: not recommended, {against}")
-    for one in measured:
-        if one.precision is Numerics.BF16 and one.agreement is not None:
-            click.echo(_band(one, one.agreement, bundle))
+        for words in _remarks(one, bundle):
+            click.echo(f"{one.runtime} {one.precision}: {words}")
     if any((one.others or 0.0) > _DISTURBED for one in measured):
         click.echo("other processes took part of the machine; rates hold only for as busy a one")
     if best is None:
         click.echo("recommended: none of them")
     else:
         click.echo(f'recommended: runtime = "{best.runtime}", precision = "{best.precision}"')
+
+
+def _remarks(one: "Measured | NotMeasured", bundle: "Bundle") -> Iterator[str]:
+    from ecgbatch.trial.agreement import caution, why_not
+    from ecgbatch.trial.run import NotMeasured
+
+    if isinstance(one, NotMeasured):
+        yield f"not measured, {one.reason}: {one.detail}"
+        return
+    if (against := why_not(one)) is not None:
+        yield f"not recommended, {against}"
+    if (warning := caution(one)) is not None:
+        yield warning
+    if one.precision is Numerics.BF16 and one.agreement is not None:
+        yield _band(one.agreement, bundle)
 
 
 def _measured(outcomes: "list[Measured | NotMeasured]") -> "list[Measured]":
@@ -174,14 +186,13 @@ def _row(one: "Measured") -> tuple[object, ...]:
     )
 
 
-def _band(one: "Measured", seen: "Agreement", bundle: "Bundle") -> str:
+def _band(seen: "Agreement", bundle: "Bundle") -> str:
     """What the measured error asks of `near_cut`, and what the bundle gives."""
     manifest = bundle.manifest
-    tolerance = manifest.golden_tolerance[one.precision]
+    tolerance = manifest.golden_tolerance[Numerics.BF16]
     return (
-        f"{one.runtime} {one.precision}: near_cut has to reach {seen.max_difference:.4f} on each"
-        f" side of a cut, as far as a probability moved; the bundle's band reaches"
-        f" {manifest.near_cut:g}, its tolerance of {tolerance:g} on the logit up to"
-        f" {tolerance / 4:.4f}. Of {seen.n_changed} changed strata {seen.n_unmarked} of a vessel"
-        " are not near_cut."
+        f"near_cut has to reach {seen.max_difference:.4f} on each side of a cut, as far as a"
+        f" probability moved; the bundle's band reaches {manifest.near_cut:g}, its tolerance of"
+        f" {tolerance:g} on the logit up to {tolerance / 4:.4f}; of {seen.n_changed} changed strata"
+        f" {seen.n_unmarked} of a vessel are not near_cut"
     )
