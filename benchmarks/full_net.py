@@ -45,7 +45,7 @@ def full_bundle(folder: Path) -> Bundle:
             name="full geometry, demonstration",
             architecture=architecture,
             preprocessing=spec,
-            golden_tolerance={Numerics.FP32: golden.tolerance, Numerics.BF16: _BF16_TOLERANCE},
+            golden_tolerance=golden.tolerance | {Numerics.BF16: _BF16_TOLERANCE},
         )
         save_bundle(folder, manifest, [weights], golden_ecgs, golden.logits)
     return load_bundle(folder)

@@ -23,7 +23,7 @@ from ecgbatch.net.architecture import Architecture
 from ecgbatch.net.checkpoint import HEAD, check_tensors, read_checkpoint
 from ecgbatch.net.layout import check_use_bn
 from ecgbatch.preprocessing.spec import PreprocessingSpec
-from ecgbatch.terms import Numerics, ReasonCode, Vessel
+from ecgbatch.terms import ReasonCode, Vessel
 
 _CARD = "backbone.json"
 _WEIGHTS = "weights/backbone.safetensors"
@@ -109,7 +109,7 @@ def import_bundle(
 ) -> str:
     """Write a checkpoint with one head row per vessel as a bundle that scores.
 
-    The golden ECGs are the packaged synthetic ones; their logits and tolerance are measured here.
+    The golden ECGs are the packaged synthetic ones; their logits and tolerances are measured here.
 
     Args:
         content: a checkpoint, flat or under `state_dict` or `model`.
@@ -132,7 +132,7 @@ def import_bundle(
     unmeasured.refuse_missing_cuts()
     signals = packaged_golden_ecgs()
     golden = measure_golden(architecture, [tensors], spec, signals)
-    manifest = unmeasured.model_copy(update={"golden_tolerance": {Numerics.FP32: golden.tolerance}})
+    manifest = unmeasured.model_copy(update={"golden_tolerance": golden.tolerance})
     return save_bundle(folder, manifest, [tensors], signals, golden.logits)
 
 

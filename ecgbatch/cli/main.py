@@ -37,7 +37,7 @@ COMMANDS = {
     "ledger": ("ledger", "Check every promise of the ledger with a query."),
     "audit": ("audit", "Check the hash chains of events and of operators' acts."),
     "migrate": ("migrate", "Create the database or bring it to this version's revision."),
-    "bundle": ("bundle", "Show, verify, activate, compare or import model bundles."),
+    "bundle": ("bundle", "Show, verify, activate, compare, measure or import model bundles."),
     "formats": ("formats", "The ECG formats that are read or refused by name, with evidence."),
     "inspect": ("inspect", "What is understood of one ECG; with --plot the 12-lead page."),
     "report": ("report", "One HTML file of a period: runs, files, strata, worklist, bundle."),

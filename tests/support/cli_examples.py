@@ -102,7 +102,10 @@ EXAMPLES = (
     Example("inspect", "inspect inbox/muse/guangxi_teaching_sinus_rhythm.xml"),
     Example("convert", "convert inbox/muse --to parquet --out arrays"),
 )
-NOTES = {"serve": "Runs until it is told to stop; [operations.md](operations.md) walks through it."}
+NOTES = {
+    "serve": "Runs until it is told to stop; [operations.md](operations.md) walks through it.",
+    "bundle benchmark": "[performance.md](performance.md) shows what it prints.",
+}
 """Commands without an example, and why."""
 
 _RISKS = (
@@ -185,6 +188,7 @@ def _masked(text: str, folder: Path) -> str:
         (r"[\d.]+ [KMGT]iB free", "<size> free"),
         (r"within \d\.\de[+-]\d\d", "within <difference>"),
         (r'\{"lxml".*\}', "<versions>"),
+        (r"(?m)^\d {2}(?= +2025-08-17 09:15:11)", "<n>"),  # numbered as they end
         (r"(?<=head: )[0-9a-f]{64}", "<hash>"),
         (r"(?<=to backbone\ndigest )[0-9a-f]{64}", "<digest>"),
     ):

@@ -106,6 +106,7 @@ def test_the_manifest_says_what_was_done(
     }
     assert [task.is_experimental for task in manifest.tasks] == [False, True, False, False]
     assert {task.calibrator.kind for task in manifest.tasks} == {"platt"}
+    assert manifest.golden_tolerance.keys() == {Numerics.FP32, Numerics.BF16}
     assert any("one net refitted" in note for note in manifest.notes)
     assert any("PCGrad" in note and "epoch 2" in note for note in manifest.notes)
     assert np.array_equal(made.bundle.golden_signals_mv, packaged_golden_ecgs())
@@ -127,6 +128,7 @@ def test_the_card_has_every_cut_and_no_path(
         assert f"{low:.4f}" in card
         assert f"{high:.4f}" in card
     assert made.bundle.digest in card
+    assert f"In bf16 {made.bundle.manifest.golden_tolerance[Numerics.BF16]:.2g} (" in card
     assert "Low does not exclude disease" in card
     assert "| no_label | 3 |" in card
     assert str(run[0].path.parent) not in card

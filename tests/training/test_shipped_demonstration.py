@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from ecgbatch.bundle.golden import packaged_golden_ecgs
+from ecgbatch.bundle.golden import golden_inputs, packaged_golden_ecgs
 from ecgbatch.bundle.load import Bundle, load_bundle
+from ecgbatch.net.checkpoint import build_net
 from ecgbatch.preprocessing.apply import to_input
 from ecgbatch.resources import demonstration, folder
 from ecgbatch.scoring.scorer import Scorer
@@ -32,6 +34,20 @@ def test_golden_ecgs_are_reproduced_through_the_whole_preparation(shipped: Bundl
     (risks,) = scorer.score([one])
     assert [risk.task for risk in risks] == list(Vessel)
     assert [risk.logit for risk in risks] == pytest.approx(shipped.golden_logits[0], abs=1e-3)
+
+
+def test_torch_in_bf16_stays_within_the_tolerance_of_bf16(shipped: Bundle) -> None:
+    manifest = shipped.manifest
+    inputs = torch.from_numpy(golden_inputs(shipped.golden_signals_mv, manifest.preprocessing))
+    net = build_net(manifest.architecture, shipped.members[0])
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        finer = net(inputs).double()
+    with torch.inference_mode():
+        coarsest = net.bfloat16()(inputs.bfloat16()).double()
+    expected = torch.from_numpy(shipped.golden_logits)
+    for got in (finer, coarsest):
+        difference = float((got - expected).abs().max())
+        assert 0 < difference <= manifest.golden_tolerance[Numerics.BF16]
 
 
 def test_synthetic_auc_of_every_vessel_lies_between_070_and_090(shipped: Bundle) -> None:

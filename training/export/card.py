@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from ecgbatch.terms import DEMONSTRATION_NOTICE
+from ecgbatch.terms import DEMONSTRATION_NOTICE, Numerics
 from training.export.card_numbers import calibration, metrics, operating_points, strata
 from training.export.card_tables import cells, head
 from training.export.finished import FinishedRun
@@ -147,14 +147,19 @@ def _limits(run: FinishedRun) -> Iterator[str]:
 
 def _making(made: Exported) -> Iterator[str]:
     run, manifest = made.run, made.bundle.manifest
-    tolerance = next(iter(manifest.golden_tolerance.values()))
+    tolerance = manifest.golden_tolerance
     yield f"## Citation\n\n{run.bundle.citation}\n"
     yield "## How it was made\n"
     for number, digest in enumerate(run.member_digests):
         yield f"* Weights {number}: SHA-256 `{digest}` of the run's file."
     yield f"* {len(made.bundle.golden_signals_mv)} golden ECGs, synthetic, of nobody in the cohort;"
-    yield f"  tolerance on a logit {tolerance:.2g}, measured (ten times the largest difference to"
-    yield "  double precision, at least 1e-4)."
+    yield f"  tolerance on a logit {tolerance[Numerics.FP32]:.2g}, measured (ten times the largest"
+    yield "  difference to double precision, at least 1e-4)."
+    if Numerics.BF16 in tolerance:
+        yield f"  In bf16 {tolerance[Numerics.BF16]:.2g} (twice the largest difference when weights"
+        yield "  and activations are rounded to it, at least one of its steps)."
+    else:
+        yield "  Not admitted in bf16, which carries a golden logit too far."
     yield f"* Proof: ecgbatch scored {made.n_proved} ECGs of the test part again and gave"
     yield f"  training's probabilities within {made.largest_difference:.1g} (allowed: 1e-5)."
     yield "* Commands: `ecgbatch-train fit`, `operating-points`, `evaluate`, `export`. Equal run"

@@ -26,7 +26,7 @@ _OF_SUBGROUPS = {Quantity.AUROC, Quantity.AUPRC, Quantity.SENSITIVITY, Quantity.
 """What the bundle states per subgroup; the report of the evaluation has the rest."""
 
 
-def build_manifest(run: FinishedRun, golden_tolerance: float) -> Manifest:
+def build_manifest(run: FinishedRun, golden_tolerance: dict[Numerics, float]) -> Manifest:
     """Everything about the bundle but its weights and golden ECGs.
 
     Raises:
@@ -58,7 +58,7 @@ def build_manifest(run: FinishedRun, golden_tolerance: float) -> Manifest:
         near_cut=settings.near_cut,
         architecture=run.experiment.architecture,
         preprocessing=preset(run.experiment.data.preset),
-        golden_tolerance={Numerics.FP32: golden_tolerance},
+        golden_tolerance=golden_tolerance,
         intended_use=settings.intended_use,
         exclusions=settings.exclusions,
         training_data=settings.training_data,

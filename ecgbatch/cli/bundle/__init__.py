@@ -4,6 +4,7 @@ import click
 
 from ecgbatch.cli.bundle import (
     activate,
+    benchmark,
     compare,
     import_ecgfounder,
     listing,
@@ -17,7 +18,7 @@ from ecgbatch.cli.bundle import (
 
 @click.group("bundle")
 def command() -> None:
-    """Show, verify, activate, compare or import model bundles."""
+    """Show, verify, activate, compare, measure or import model bundles."""
 
 
 for _one in (
@@ -29,6 +30,7 @@ for _one in (
     rollback,
     retire,
     compare,
+    benchmark,
     import_ecgfounder,
 ):
     command.add_command(_one.command)
