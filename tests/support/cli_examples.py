@@ -188,6 +188,7 @@ def _masked(text: str, folder: Path) -> str:
         (r"[\d.]+ [KMGT]iB free", "<size> free"),
         (r"within \d\.\de[+-]\d\d", "within <difference>"),
         (r'\{"lxml".*\}', "<versions>"),
+        (r"(?m)^.*\bnet_conver(?:sion|ted)\b.*\n", ""),  # only where the cache has no such net yet
         (r"(?m)^\d {2}(?= +2025-08-17 09:15:11)", "<n>"),  # numbered as they end
         (r"(?<=head: )[0-9a-f]{64}", "<hash>"),
         (r"(?<=to backbone\ndigest )[0-9a-f]{64}", "<digest>"),
