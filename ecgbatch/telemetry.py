@@ -15,12 +15,16 @@ ALLOWED_FIELDS = frozenset(
         "bundle",
         "counts",
         "disposition",
+        "done",
         "event",
         "exit_code",
+        "expected",
         "item_id",
         "level",
+        "per_second",
         "phase",
         "reason",
+        "remaining_s",
         "run_id",
         "seconds",
         "source_id",
@@ -60,6 +64,9 @@ class _Careful:
 
 
 def logger() -> structlog.typing.FilteringBoundLogger:
+    """Nothing is ever said on standard output, which belongs to the answers of commands."""
+    if not structlog.is_configured():
+        configure("warning")
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return log
 

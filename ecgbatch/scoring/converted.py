@@ -17,8 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
-import structlog
-
+from ecgbatch import telemetry
 from ecgbatch.bundle.load import Bundle
 from ecgbatch.caches import cache_folder, read_own
 from ecgbatch.errors import SetupFault
@@ -71,7 +70,7 @@ def _place(card: dict[str, object], stack: ExitStack) -> Path:
     try:
         return cache_folder("nets", str(card["bundle"])) / name
     except OSError:
-        structlog.get_logger().warning("cache_unusable")
+        telemetry.logger().warning("cache_unusable")
         return _passing(stack) / name
 
 
@@ -121,7 +120,7 @@ def _rebuild(bundle: Bundle, card: dict[str, object], entry: Path, stack: ExitSt
         Where it lies.
     """
     started = time.monotonic()
-    log = structlog.get_logger().bind(bundle=bundle.digest[:12])
+    log = telemetry.logger().bind(bundle=bundle.digest[:12])
     log.info("net_conversion", stage=card["runtime"])
     try:
         _convert(bundle, card, entry)

@@ -34,7 +34,14 @@ def _stopped(arguments: list[object], database: Path, how: signal.Signals) -> tu
         [sys.executable, "-m", "ecgbatch", *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            # One after the other, so that there is a middle.
+            "ECGBATCH_SCORING__RUNTIME": "torch",
+            "ECGBATCH_SCORING__BATCH": "1",
+            "ECGBATCH_WORK__WRITE": "1",
+        },
         text=True,
     )
     _wait_for_scores(database, running)

@@ -76,7 +76,8 @@ def test_the_worker_writes_by_copy_too(site: Hospital, monkeypatch: pytest.Monke
         connection.rollback()
     engine.dispose()
 
-    assert [one and one.disposition for one in shown] == [Disposition.SCORED] * 2
+    assert [one and one.disposition for one in shown] == [Disposition.SCORED] * len(units)
+    assert len(units) >= 2  # other tests may leave some
 
 
 WHY = ("--reason", "a test")

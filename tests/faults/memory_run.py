@@ -4,24 +4,25 @@ Prints what became of each file, as JSON.
 """
 
 import json
-import re
-import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from ecgbatch import pipeline
+from ecgbatch import flow, pipeline
+from ecgbatch.records import RecordingBytes
+from ecgbatch.sources.folder import FolderSource
 from tests.faults.ecg_files import FORMATS, ecg, put
 from tests.faults.place import Place, place
 from tests.support.ecgs import heartbeats, write_wfdb
 
-LEFT_BYTES = 20 << 20
 LONG_SAMPLES = 300_000
-"""10 minutes: 7 MB as a file, 29 MB as millivolts."""
+"""10 minutes."""
 
 
 def main(folder: Path, is_caught: bool) -> None:
     if not is_caught:
-        pipeline.MemoryError = ZeroDivisionError  # type: ignore[attr-defined]
+        for module in (flow, pipeline):
+            module.MemoryError = ZeroDivisionError  # type: ignore[attr-defined]
     made = place(folder)
     scp = next(fmt for fmt in FORMATS if fmt.name == "scp")
     put(made.root / "0", ecg(scp, 1))
@@ -30,22 +31,25 @@ def main(folder: Path, is_caught: bool) -> None:
     write_wfdb(made.root / "1-long", "long", heartbeats(2, LONG_SAMPLES))
     put(made.root / "2", ecg(scp, 3))
     put(made.root / "3", ecg(scp, 4))
-    _leave(LEFT_BYTES)
+    read = FolderSource.read
+    FolderSource.read = _short_of_memory(read)  # type: ignore[method-assign]
     errors = [_error(made), _error(made)]
     short = _found(made)
-    _leave(None)
+    FolderSource.read = read  # type: ignore[method-assign]
     made.tell("UPDATE work SET next_at = '2000-01-01T00:00:00.000000Z' WHERE next_at > ''")
     errors.append(_error(made))
     sys.stdout.write(json.dumps({"errors": errors, "short": short, "enough": _found(made)}))
 
 
-def _leave(n_bytes: int | None) -> None:
-    """So much address space beside what the process has."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    found = re.search(r"VmSize:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    soft = hard if n_bytes is None else int(found[1]) * 1024 + n_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+def _short_of_memory(read: Callable[..., RecordingBytes]) -> Callable[..., RecordingBytes]:
+    """What is left is less than the long file needs; everything beyond it is as it was."""
+
+    def short(source: FolderSource, locator: str, fingerprint: str) -> RecordingBytes:
+        if locator.startswith("1-long"):
+            raise MemoryError
+        return read(source, locator, fingerprint)
+
+    return short
 
 
 def _error(made: Place) -> str | None:

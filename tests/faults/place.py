@@ -53,7 +53,7 @@ def place(folder: Path, *, grace_s: float = 900.0, plug_ins: Sequence[str] = ())
             "database": {"url": f"sqlite:///{database}"},
             "bundle": {"allow_demonstration": True},
             "stability": {"settle_s": 0.0, "grace_s": grace_s},
-            "scoring": {"threads": 1},
+            "scoring": {"runtime": "torch", "threads": 1},
             "isolation": {"plug_ins": list(plug_ins), "seconds": 3.0},
         },
         environment={},

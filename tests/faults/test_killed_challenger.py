@@ -23,6 +23,7 @@ _LEASED = (
 )
 _DONE = _LEASED.replace("'leased'", "'scored'")
 _SHOWN = "SELECT * FROM v_latest_risk ORDER BY recording_id"
+_ONE_BY_ONE = "[scoring]\nbatch = 1\n[work]\nwrite = 1\n"
 
 
 def _challenge(field: Field) -> None:
@@ -42,7 +43,7 @@ def _number(engine: Engine, sql: str) -> int:
 def test_a_worker_killed_in_a_challenger_s_ecg(tmp_path: Path, empty_database_url: str) -> None:
     if not FULL and empty_database_url.startswith("postgresql"):
         pytest.skip("at night")
-    field = lay_out(tmp_path / "field", empty_database_url)
+    field = lay_out(tmp_path / "field", empty_database_url, settings=_ONE_BY_ONE)
     engine = field.engine()
     write_many(field.inbox, _N_FILES)
     how = {"config": str(field.config), "in_process": True}

@@ -29,7 +29,8 @@ def write_settings(folder: Path, url: str, key: Path) -> Path:
         f"[database]\nurl = '{url}'\n[site]\nkey_file = '{key}'\n"
         "[source]\nfolder = 'inbox'\nname = 'inbox'\n[stability]\nsettle_s = 0.0\n"
         "[bundle]\nfolder = 'bundle'\nallow_demonstration = true\n"
-        "[work]\nclaim = 4\nlease_s = 3.0\nidle_s = 0.1\n"
+        "[scoring]\nruntime = 'torch'\nbatch = 1\n"
+        "[work]\nwrite = 1\nclaim = 4\nlease_s = 3.0\nidle_s = 0.1\n"
     )
     return path
 

@@ -196,13 +196,13 @@ def test_no_file_that_the_program_wrote_holds_a_person(site: Site) -> None:
 
 
 _NOISY = """
-import ecgbatch.working as working
 from ecgbatch import telemetry
-quiet = working._work_one
-def noisy(desk, unit, *rest):
+from ecgbatch.flow import Flow
+quiet = Flow._bytes_of
+def noisy(flow, unit):
     telemetry.logger().debug({said})
-    quiet(desk, unit, *rest)
-working._work_one = noisy
+    return quiet(flow, unit)
+Flow._bytes_of = noisy
 from ecgbatch.cli.main import main
 main()
 """
