@@ -15,6 +15,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ecgbatch.child_environment import ONE_THREAD, child_environment
 from ecgbatch.errors import InputFault, SetupFault
 from ecgbatch.isolation import wire
 from ecgbatch.isolation.answer import Answer, Unfit, parse_answer, parse_greeting
@@ -27,7 +28,6 @@ from ecgbatch.terms import ReasonCode
 _START_S = 120.0
 """For imports from a cold or busy disk; usually well below a second."""
 _DEATH_S = 1.0
-_KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "PYTHONHOME")
 
 
 @dataclass(slots=True, eq=False)
@@ -271,16 +271,9 @@ def _spawn(
             stderr=subprocess.DEVNULL,
             pass_fds=() if shared is None else (shared,),
             cwd="/",
-            env=_environment(),
+            env=child_environment() | ONE_THREAD,
             start_new_session=True,  # Ctrl-C is for the run, which then ends this process
         )
     finally:
         if shared is not None:
             os.close(shared)
-
-
-def _environment() -> dict[str, str]:
-    """The import path and nothing secret: no database URL, no password, no setting."""
-    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    return {**kept, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

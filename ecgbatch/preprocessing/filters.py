@@ -4,7 +4,6 @@ Both give the same bits, so neither the preparation's digest nor a pipeline's id
 one it was.
 """
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgbatch.child_environment import ONE_THREAD, child_environment
 from ecgbatch.preprocessing import compiled
 from ecgbatch.preprocessing.design import Filter
 
@@ -24,7 +24,6 @@ Kind = Literal["numba", "scipy"]
 
 _BUILD_S = 600.0
 _BLOCK = 8 << 20
-_KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "PYTHONHOME")
 
 
 class Filters(Protocol):
@@ -144,15 +143,13 @@ def _scipy() -> Filters:
 
 
 def _build(path: Path) -> None:
-    imports = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     subprocess.run(  # noqa: S603 - our own module
         [sys.executable, "-P", "-B", "-m", "ecgbatch.preprocessing.build", str(path)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",  # numba reads a settings file from where it stands
-        env={**kept, "PYTHONPATH": imports, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env=child_environment() | ONE_THREAD,
         timeout=_BUILD_S,
         check=True,
     )

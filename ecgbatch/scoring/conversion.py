@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ecgbatch.bundle.load import Bundle
+from ecgbatch.child_environment import ONE_THREAD, child_environment
 from ecgbatch.net.architecture import Architecture
 from ecgbatch.scoring.runtimes.registry import RUNTIMES
 
@@ -20,7 +21,7 @@ CARD = "card.json"
 SUMS = "SHA256SUMS"
 
 _LONGEST_S = 600.0
-_KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
+_KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
 _NOT_WRITTEN = 74
 """Exit code: the folder takes no more."""
 
@@ -50,7 +51,7 @@ def run_conversion(bundle: Bundle, card: dict[str, object], folder: Path) -> Non
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        env=_environment(),
+        env=child_environment(_KEPT) | ONE_THREAD,
         start_new_session=True,  # Ctrl-C is for this process, which then ends that one
     ) as process:
         try:
@@ -96,13 +97,6 @@ def _give(process: "subprocess.Popen[bytes]", request: bytes, weights: tuple[byt
         process.stdin.close()
     except BrokenPipeError:
         pass
-
-
-def _environment() -> dict[str, str]:
-    """The import path and nothing secret: no database URL, no password, no setting."""
-    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    return {**kept, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def _digest(path: Path) -> str:

@@ -1,7 +1,6 @@
 """Every runtime and precision in turn, each in a fresh process, over the same ECGs."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import numpy as np
 
 from ecgbatch.bundle.golden import Batch, Logits
 from ecgbatch.bundle.load import Bundle
+from ecgbatch.child_environment import child_environment
 from ecgbatch.scoring.runtimes.registry import RUNTIMES, Wish, available
 from ecgbatch.terms import Numerics, ReasonCode
 from ecgbatch.trial.agreement import Row, compare
@@ -21,7 +21,7 @@ from ecgbatch.trial.side import ANSWER, INPUTS, LOGITS, REQUEST
 REFERENCE = ("torch", Numerics.FP32)
 
 _LONGEST_S = 1800.0
-_KEPT_ENVIRONMENT = (
+_KEPT = (
     *("PATH", "LD_LIBRARY_PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR", "LANG", "LC_ALL"),
     *("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"),
 )
@@ -123,7 +123,7 @@ def _run_side(folder: Path, bundle: Bundle, runtime: str, precision: Numerics, w
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        env=_environment(),
+        env=child_environment(_KEPT),
         start_new_session=True,  # Ctrl-C is for this process, which then ends that one
     ) as process:
         try:
@@ -159,10 +159,3 @@ def _logits(folder: Path) -> Logits | None:
     except FileNotFoundError:
         return None
     return logits
-
-
-def _environment() -> dict[str, str]:
-    """The import path and nothing secret: no database URL, no password, no setting."""
-    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100
-    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    return {**kept, "PYTHONPATH": path}
