@@ -40,20 +40,32 @@ def test_signal_in_the_middle_of_a_wait_blocks_nothing() -> None:
         under_fire("stop = threading.Event()")
 
 
-def test_wait_ends_with_the_wish_or_the_time() -> None:
-    stop = Stop()
+def test_wait_ends_with_the_time() -> None:
     began = time.monotonic()
-    assert not stop.wait(0.2)
+    assert not Stop().wait(0.2)
     assert 0.2 <= time.monotonic() - began < 1.0
-    before = signal.signal(signal.SIGALRM, stop.wish)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
+
+
+_WAITING = """
+from ecgbatch.stopping import stop_on_signals
+stop = stop_on_signals(ends_at_once=False)
+print("ready", flush=True)
+print(stop.wait(30.0), stop.is_urgent(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_wait_ends_with_the_wish(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _WAITING], stdout=subprocess.PIPE, text=True
+    ) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "ready\n"
         began = time.monotonic()
-        assert stop.wait(30.0)
+        waiting.send_signal(number)
+        assert waiting.stdout.readline() == "True False\n"
         assert time.monotonic() - began < 5.0
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert not stop.is_urgent()
+    assert waiting.returncode == 0
 
 
 @pytest.mark.parametrize("ends_at_once", [True, False])
