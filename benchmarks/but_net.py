@@ -1,10 +1,10 @@
 """Everything but the net: recordings a second and core-ms with a scorer that computes nothing.
 
 The product's own engine, from a folder to rows: look, claim, read, check, prepare, write; the
-runtime answers with constants (`benchmarks.null_runtime`). WFDB, MUSE and half of each, into SQLite
-and PostgreSQL, with both presets, interleaved. A sample during which other processes took over 5 %
-of the machine is measured again. On PostgreSQL, `server_core_ms` is what the server took beside the
-client's `core_ms`.
+runtime answers with constants (`benchmarks.null_runtime`). No core is busy with a net, so each has
+a reader process. WFDB, MUSE and half of each, into SQLite and PostgreSQL, with both presets,
+interleaved. A sample during which other processes took over 5 % of the machine is measured again.
+On PostgreSQL, `server_core_ms` is what the server took beside the client's `core_ms`.
 
 Run with `python -m benchmarks.but_net [--quick] [--files N] [--rounds N] [--write]`; JSON last.
 """
@@ -28,6 +28,7 @@ from benchmarks.runs import Stage, started
 from benchmarks.say import last_line
 from benchmarks.shares import Cost, rates
 from benchmarks.tree import cpu_s
+from ecgbatch.machine import cores
 from tests.support.postgres import Postgres, find_binaries, new_server
 
 N_FILES, N_ROUNDS, TRIES = 800, 3, 3
@@ -67,14 +68,15 @@ class Line:
         )
 
     def _once(self) -> tuple[Cost, float]:
-        plan = self.stage.plan(bundle_folder("null", self.preset), is_null=True)
+        asked = self.stage.plan(bundle_folder("null", self.preset), is_null=True)
+        plan = replace(asked, decoders=cores())
         try:
             with started(plan) as child:
                 before = self._server_s()
                 answer = child.work()
                 server_s = self._server_s() - before
         finally:
-            self.stage.drop(plan)
+            self.stage.drop(asked)
         if set(answer.finished) != {"scored"}:
             raise RuntimeError("not every file was scored")
         cost = Cost(answer.n, answer.seconds, answer.core_s)

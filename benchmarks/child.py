@@ -34,6 +34,7 @@ class Plan:
     Attributes:
         source, url, bundle, key_file: of the settings.
         scoring: changes to the settings' table of that name.
+        decoders: of the settings; 0 is what the product chooses.
         is_null: the runtime of the settings computes nothing.
     """
 
@@ -42,6 +43,7 @@ class Plan:
     bundle: str
     key_file: str
     scoring: dict[str, str | int] = field(default_factory=dict)
+    decoders: int = 0
     is_null: bool = False
 
     def settings(self) -> Settings:
@@ -52,6 +54,7 @@ class Plan:
             "stability": {"settle_s": 0.0},
             "site": {"key_file": self.key_file},
             "scoring": dict(self.scoring),
+            "work": {"decoders": self.decoders},
         }
         return load_settings(None, tables, {})
 
