@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import kept
+from benchmarks import goals, kept
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 _NOT_MEASURED = "Not measured yet.\n"
@@ -23,9 +23,15 @@ def text(page: str, kept: Callable[[str], Answer | None] = kept.last) -> str:
     for name, table in TABLES.items():
         answer = kept(name)
         made = _NOT_MEASURED if answer is None else f"{_machine(answer)}\n\n{table(answer)}"
-        between = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        page = re.sub(between, partial(_between, made), page, flags=re.DOTALL)
-    return page
+        page = _with(page, name, made)
+    reached = list(goals.rows(kept))
+    head = ("what", "goal", "measured", "reached")
+    return _with(page, GOALS, _table(head, reached) if reached else _NOT_MEASURED)
+
+
+def _with(page: str, name: str, made: str) -> str:
+    between = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+    return re.sub(between, partial(_between, made), page, flags=re.DOTALL)
 
 
 def _between(made: str, found: re.Match[str]) -> str:
@@ -126,9 +132,9 @@ def writing(answer: Answer) -> str:
         for database in ("sqlite", "postgresql")
         for way, of_sizes in answer.get(database, {}).items()
     ]
-    sizes = list(ways[0][2])
+    sizes = sorted({size for _, _, of_sizes in ways for size in of_sizes}, key=int)
     rows = [
-        (database, way, *(of_sizes[size]["ecgs_per_s"] for size in sizes))
+        (database, way, *(of_sizes.get(size, {}).get("ecgs_per_s", "") for size in sizes))
         for database, way, of_sizes in ways
     ]
     return _table(("database", "way", *sizes), rows)
@@ -141,15 +147,44 @@ def memory(answer: Answer) -> str:
     return f"{_table(head, rows)}\nWith the full net: {answer['peak_pss_mb']} MB.\n"
 
 
+def readers(answer: Answer) -> str:
+    rows = sorted(answer["read"].items(), key=lambda pair: pair[1])
+    return _table(("format", "CPU ms"), [(name, _number(ms)) for name, ms in rows])
+
+
+def quality(answer: Answer) -> str:
+    """The dearest checks, and all of them."""
+    dearest = sorted(answer["by_check"].items(), key=lambda pair: -pair[1])[:5]
+    rows = [("all", answer["cpu_ms"]), *((f"`{name}`", ms) for name, ms in dearest)]
+    return _table(("check", "CPU ms"), [(name, _number(ms)) for name, ms in rows])
+
+
+def preparation(answer: Answer) -> str:
+    names = {
+        "published_ms": "`ecgfounder`, published",
+        "scipy_ms": "`ecgfounder`, scipy",
+        "numba_ms": "`ecgfounder`, compiled",
+        "anyecg_ccta_ms": "`anyecg-ccta`",
+    }
+    return _table(
+        ("chain", "CPU ms"), [(name, _number(answer[key])) for key, name in names.items()]
+    )
+
+
 TABLES: dict[str, Callable[[Answer], str]] = {
     "net": net,
     "end_to_end": end_to_end,
     "but_net": but_net,
     "writing": writing,
+    "readers": readers,
+    "quality": quality,
+    "preparation": preparation,
     "startup": startup,
     "memory": memory,
 }
 """Name of a results file and of its marker -> its table."""
+GOALS = "goals"
+"""The marker of what is taken from all of them."""
 
 
 def _machine(answer: Answer) -> str:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from benchmarks import neighbours, page, say
+from benchmarks import goals, neighbours, page, say
 from benchmarks.neighbours import LIMIT, Watch, sample
 
 _MACHINE = {
@@ -30,10 +30,11 @@ def test_the_page_is_what_the_kept_runs_say() -> None:
 
 def test_every_table_has_its_place_and_no_figure_without_a_run() -> None:
     written = page.PAGE.read_text(encoding="utf-8")
-    assert all(written.count(f"<!-- {name} -->\n") == 1 for name in page.TABLES)
+    names = [*page.TABLES, page.GOALS]
+    assert all(written.count(f"<!-- {name} -->\n") == 1 for name in names)
     emptied = page.text(written, lambda _: None)
     tables = emptied.split("<!-- ")[1:]
-    assert [part.split(" -->\n")[1] for part in tables[::2]] == ["Not measured yet.\n"] * 6
+    assert [part.split(" -->\n")[1] for part in tables[::2]] == ["Not measured yet.\n"] * len(names)
 
 
 def test_a_kept_run_stands_between_its_markers_alone() -> None:
@@ -43,6 +44,14 @@ def test_a_kept_run_stands_between_its_markers_alone() -> None:
     assert lines[2].startswith("2026-01-02: 2 cores of a CPU (family/model 1/2; avx2)")
     assert "| `ecgbatch --help` | 0.25 [0.2, 0.5] | 0.1 | 0.3 |" in lines
     assert lines[-3:] == ["<!-- net -->", "Not measured yet.", "<!-- end -->"]
+
+
+def test_a_goal_is_reached_or_not_by_its_figure() -> None:
+    slow = {"wall_s": 2.5}
+    kept = {"startup": {"help": {"wall_s": 0.25}, "run_once": slow}}
+    reached = {what: said for what, _, *said in goals.rows(kept.get)}
+    assert reached["`ecgbatch --help`, s"] == ["0.25", "yes"]
+    assert reached["`run-once` with nothing to do, s"] == ["2.5", "no"]
 
 
 def test_time_of_an_ended_child_is_ours() -> None:

@@ -1,7 +1,7 @@
 """An ECG for which the machine has too little memory costs nobody else (M2).
 
-ECGs are scored one at a time, so there is no batch to halve. The reader process has a limit of
-its own, whose reason `reader_memory` stands beside the other failures of readers.
+A batch has one shape, so there is none to halve. The reader process has a limit of its own, whose
+reason `reader_memory` stands beside the other failures of readers.
 """
 
 import json
