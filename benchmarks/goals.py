@@ -64,14 +64,6 @@ def _startup(figures: Figures) -> Iterator[_Row]:
     yield _at_most("`run-once` with nothing to do, s", 2.0, figures["run_once"]["wall_s"])
 
 
-def _memory(figures: Figures) -> Iterator[_Row]:
-    yield _at_most(
-        "peak PSS of the largest archive to that of the first 1,000",
-        1.1,
-        figures["growth"]["peak_over_first"],
-    )
-
-
 _GOALS: tuple[tuple[str, Callable[[Figures], Iterator[_Row]]], ...] = (
     ("net", _net),
     ("end_to_end", _end_to_end),
@@ -79,7 +71,6 @@ _GOALS: tuple[tuple[str, Callable[[Figures], Iterator[_Row]]], ...] = (
     ("writing", _writing),
     ("preparation", _preparation),
     ("startup", _startup),
-    ("memory", _memory),
 )
 
 

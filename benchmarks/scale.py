@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import kept
+from benchmarks.neighbours import LIMIT
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 N_ECGS = 5_000_000
@@ -62,8 +63,16 @@ def growth(memory: Figures) -> str:
     heads = "recordings", "ECG/s", "core-ms", "look s", "closing s", "peak memory MB", "database MB"
     return (
         f"{_table(heads, rows)}\n\nAll measured: {_where(memory)}, runtime {told['runtime']}; "
-        f"{_bytes_each(told)}."
+        f"{_bytes_each(told)}.{_disturbed(told['sizes'])}"
     )
+
+
+def _disturbed(sizes: Sequence[Figures]) -> str:
+    """What other processes took meanwhile, if it was more than a little."""
+    most = max((one["others"] for one in sizes), default=0.0)
+    if most <= LIMIT:
+        return ""
+    return f" Other processes took up to {most:.0%} of the machine; times hold for as busy a one."
 
 
 def _bytes_each(told: Figures) -> str:

@@ -37,10 +37,16 @@ def cpu_s(pid: int) -> float:
 
 
 def pss_mb(pid: int) -> float:
-    """Memory of the tree in MB (1e6 bytes), shared pages counted once: the sum of PSS."""
+    """Memory of the tree in MB (1e6 bytes), shared pages counted once: the sum of PSS.
+
+    A process that is just being started has its parent's memory and command line; it is none yet.
+    """
     total_kib = 0
     for one in processes(pid):
         with suppress(OSError):
+            command = Path(f"/proc/{one}/cmdline").read_bytes()
+            if one != pid and command == Path(f"/proc/{pid}/cmdline").read_bytes():
+                continue
             rollup = Path(f"/proc/{one}/smaps_rollup").read_text(encoding="ascii")
             total_kib += sum(
                 int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")
