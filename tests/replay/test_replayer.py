@@ -93,10 +93,12 @@ def test_each_spoilt_file_and_row_is_named_by_its_first_stage(ward: Ward) -> Non
 
 
 def test_ctrl_c_tells_what_was_found_until_then(sqlite_ward: Ward) -> None:
-    (sqlite_ward.files / "a.hea").unlink()
     settings = sqlite_ward.settings()
     engine = open_to_read(settings)
     bundles = (sqlite_ward.bundle,)
+    first = Path(sqlite_ward.names()[next(current_results(engine)).recording_id]).name
+    for file in list(sqlite_ward.files.rglob(f"{first}.*")):
+        file.unlink()
 
     def interrupt_after_two(n_done: int) -> None:
         if n_done == 2:

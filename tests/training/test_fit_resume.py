@@ -1,6 +1,7 @@
 """A fit that is killed at any step ends with the same bits as one that is not."""
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,8 @@ def test_tensorboard_shows_every_step_once_after_a_resume(
     folder = FitFolder(tmp_path)
     with pytest.raises(Killed):
         fit(_plan(material), material, folder, _around(_killed_at(7)))
+    # TensorBoard reads files by name: by their second, then by a number of the process, as text.
+    time.sleep(1.0)
     fit(_plan(material), material, folder, _around())
     shown = EventAccumulator(str(folder.events)).Reload()
     history = pd.read_parquet(folder.history)
